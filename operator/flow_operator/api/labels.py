@@ -1,0 +1,24 @@
+"""Every label, annotation and field-manager name we write. Standard library only: the runner imports this."""
+
+GROUP = "flow-operator.io"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "flow-operator"
+COMPONENT = "app.kubernetes.io/component"
+RUN_UID = f"{GROUP}/run-uid"
+RUN_NAME = f"{GROUP}/run"
+ATTEMPT = f"{GROUP}/attempt"
+DEPLOYMENT_UID = f"{GROUP}/deployment-uid"
+DEPLOYMENT_NAME = f"{GROUP}/deployment"
+INPUTS = f"{GROUP}/inputs"
+REBUILD = f"{GROUP}/rebuild"
+
+# Values of COMPONENT.
+RUNNER = "runner"
+BUILDER = "builder"
+CHECK = "check"
+DASK = "dask"
+
+SELECTOR = f"{MANAGED_BY}={MANAGER}"

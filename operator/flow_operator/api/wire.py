@@ -1,0 +1,190 @@
+"""What operator, builder pod, check pod and runner pod say to each other. Standard library only.
+
+The operator writes one JSON document into each pod's environment; the pod answers with one JSON document of at
+most MESSAGE_LIMIT bytes in its termination message. Both sides import this file, so that a key has one spelling.
+Unknown keys are ignored on both sides: an image built by an older release keeps running.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+# The kubelet keeps the *tail* of a long file and 12 KiB for all containers of a pod: we cut by ourselves, earlier.
+MESSAGE_LIMIT = 2048
+TERMINATION_LOG = "/dev/termination-log"
+
+FLOWS_DIR = "/flows"  # flow files in every image and mount, mode 0444
+LIB_DIR = "/opt/flow-operator/lib"  # the runtime: flow_operator, cloudpickle, dask, distributed
+DEPS_DIR = "/opt/flow-operator/deps"  # the dependency layer; first on PYTHONPATH, so users' pins win
+PYTHONPATH = f"{DEPS_DIR}:{LIB_DIR}"
+HOOKS_PROGRAM = f"{LIB_DIR}/flow_operator/runner/hooks.py"  # run by path: `python -I -S` knows no packages
+HOOKS_DIR = "/hooks"
+
+RUN_ENV = "FLOW_OPERATOR_RUN"  # RunRequest as JSON: runner and hooks containers
+CHECK_ENV = "FLOW_OPERATOR_CHECK"  # CheckRequest as JSON: check pod
+BUILD_ENV = "FLOW_OPERATOR_BUILD"  # BuildRequest as JSON: builder pod
+
+# Exit codes of the runner (PID 1 of main).
+EXIT_OK = 0
+EXIT_FLOW_FAILED = 1  # the flow raised, or could not be loaded
+EXIT_ON_START_FAILED = 78  # on_start failed: the flow did not run
+EXIT_CLOSED = 143  # the attempt was over before the flow could begin
+
+State = Literal["Succeeded", "Failed"]
+HookState = Literal["Succeeded", "Failed", "Skipped"]
+
+
+class FlowRef(TypedDict):
+    """Where a flow is found inside a pod."""
+
+    location: str  # absolute path: /flows/flow.py (source) or /flows/<slug>.flow (cloudpickle)
+    attribute: str  # name in the module; "" for a pickle
+
+
+class ExecutorSpec(TypedDict, total=False):
+    """How tasks run inside the main process."""
+
+    kind: Literal["Local", "LocalDask", "Dask"]
+    address: str  # of a Dask scheduler, "tcp://…"; kind Dask only
+    kwargs: dict[str, Any]
+    minWorkers: int  # of the run's own cluster: wait for the first of them before the flow begins
+    connectTimeoutSeconds: float
+
+
+class RunIdentity(TypedDict):
+    """Which execution this is; callbacks see it, and its hook key `<uid>/<attempt>/on_exit`, in their environment."""
+
+    name: str
+    namespace: str
+    uid: str
+    attempt: int
+
+
+class RunRequest(TypedDict):
+    """Operator to runner pod (main and flow-hooks)."""
+
+    flow: FlowRef
+    run: RunIdentity
+    parameters: dict[str, Any]
+    executor: ExecutorSpec
+    hooks: bool  # a flow-hooks container is beside: wait for the on_start receipt
+    stopGraceSeconds: float  # from SIGTERM to SIGKILL of the flow's process
+    hookTimeoutSeconds: float
+
+
+class FlowError(TypedDict, total=False):
+    """An exception, fit for a status field."""
+
+    type: str  # qualified: "builtins.ValueError" is "ValueError", "pkg.mod.Broken" stays
+    message: str
+    frames: list[str]  # "flow.py:12 in square", innermost last, the flow's own frames only, at most 5
+
+
+class RunReport(TypedDict, total=False):
+    """Runner (main) to operator."""
+
+    state: State
+    reason: str  # on failure: FlowRaised, LoadFailed, OnStartFailed, SchedulerUnreachable, BadParameters, Stopped
+    result: Any  # JSON value; absent when None
+    resultOmitted: str  # why there is no result in the report: "too large (5120 bytes)", "not JSON: DataFrame"
+    error: FlowError
+    stages: dict[str, float]  # seconds: load, connect, flow
+    workersSeen: list[str]  # names of Dask workers that computed something, at most 16
+
+
+class HookReceipt(TypedDict, total=False):
+    """One callback's outcome, written to /hooks/<name>.json by the hooks process."""
+
+    name: Literal["on_start", "on_exit"]
+    state: HookState
+    tries: int  # how often it was begun; >1 only after the hooks process was killed
+    startTime: str  # RFC 3339, UTC, with milliseconds
+    endTime: str
+    error: FlowError
+    message: str  # why it was skipped, or the limit it ran into
+
+
+class HooksReport(TypedDict, total=False):
+    """Flow-hooks container to operator: the receipts, in order."""
+
+    hooks: list[HookReceipt]
+
+
+class CheckRequest(TypedDict):
+    """Operator to check pod."""
+
+    flow: FlowRef
+
+
+class FlowFacts(TypedDict, total=False):
+    """What the check pod found in a flow."""
+
+    name: str
+    parameters: list[dict[str, Any]]  # {"name": "n", "required": false, "default": 10}
+    callbacks: list[str]  # of "on_start", "on_exit"
+    environment: dict[str, Any]  # as in FlowDeployment.spec.environment: {"daskKubernetes": {"minWorkers": 1}}
+    python: str
+    versions: dict[str, str]  # flow-operator, dask, distributed, cloudpickle
+
+
+class CheckReport(TypedDict, total=False):
+    """Check pod to operator: facts, or a reason."""
+
+    flow: FlowFacts
+    reason: str  # ImportFailed, NoSuchFlow, NotAFlow, UnpicklingFailed, FlowInvalid
+    message: str  # one sentence that names the module, file or object
+    remedy: str
+    error: FlowError
+
+
+class BuildFile(TypedDict):
+    """One file of the code layer."""
+
+    path: str  # in the image
+    source: str  # in the builder pod
+    sha256: str  # what the operator decided on; the builder refuses other bytes
+
+
+class RegistryEndpoint(TypedDict, total=False):
+    """How a registry's public name is reached from where the builder runs (as containerd's hosts.toml does)."""
+
+    endpoint: str  # "http://kind-registry:5000"; plain HTTP only where it is written here
+
+
+class BuildRequest(TypedDict, total=False):
+    """Operator to builder pod."""
+
+    baseImage: str
+    repository: str  # "localhost:5001/team-a/squares", the public name
+    tag: str
+    files: list[BuildFile]
+    pythonDependencies: list[str]
+    env: dict[str, str]
+    annotations: dict[str, str]  # OCI annotations of the manifest
+    registries: dict[str, RegistryEndpoint]
+    architecture: str  # GOARCH, default that of the builder
+
+
+class LayerReport(TypedDict):
+    """One layer the builder put on top of the base."""
+
+    kind: Literal["runtime", "dependencies", "code"]
+    digest: str
+    size: int
+    uploaded: bool
+
+
+class BuildReport(TypedDict, total=False):
+    """Builder pod to operator: a digest, or a reason."""
+
+    image: str  # repository@sha256:…, public name
+    digest: str
+    base: str  # base image by digest
+    layers: list[LayerReport]
+    lock: str  # sha256 of the resolved dependency lock, "" without dependencies
+    uploadedBytes: int
+    stages: dict[str, float]  # seconds: resolve, base, dependencies, code, push
+    reason: str  # see images/errors.py
+    message: str
+    remedy: str
+    retryable: bool  # the world may heal it (registry down); False: inputs must change
