@@ -1,0 +1,113 @@
+"""FlowRun: one execution of a flow."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from .conditions import Condition
+from .flow_deployment import Diagnosis, Environment, RunSettings
+from .model import FREE_FORM, DNSLabel, FreeObject, FreeObjects, Model, Text, rule, rules
+
+Phase = Literal["Pending", "SettingUp", "Running", "Finishing", "Succeeded", "Failed"]
+FINISHED: frozenset[str] = frozenset({"Succeeded", "Failed"})
+
+
+def _immutable(*fields: str) -> list[dict[str, str]]:
+    """Return one transition rule per optional field: a rule on the field itself does not see it come and go."""
+    return [
+        rule(
+            f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
+            f"{name} is immutable: create another FlowRun",
+        )
+        for name in fields
+    ]
+
+
+class FlowRunSpec(RunSettings):
+    """Desired state of a FlowRun; immutable."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("self.deployment == oldSelf.deployment", "deployment is immutable: create another FlowRun"),
+            rule(
+                "has(self.parameters) == has(oldSelf.parameters)",
+                "parameters are immutable: create another FlowRun",
+            ),
+            *_immutable("activeDeadlineSeconds", "preRunningDeadlineSeconds", "ttlSecondsAfterFinished"),
+        )
+    )
+
+    deployment: DNSLabel = Field(description="Name of the FlowDeployment in the same namespace.")
+    parameters: FreeObject | None = Field(
+        default=None, description="Values of the flow's parameters; they win over the deployment's."
+    )
+
+
+class Workers(Model):
+    """Dask workers of a run."""
+
+    desired: int = Field(default=0, description="Workers the autoscaler asks for now.")
+    ready: int = Field(default=0, description="Workers whose pod is ready now.")
+    peak: int = Field(default=0, description="Most workers ready at one time.")
+    computed: list[Text] = Field(
+        default_factory=list, max_length=64, description="Names of workers that computed something."
+    )
+
+
+class ErrorStatus(Model):
+    """The exception that ended the flow."""
+
+    type: Text = Field(description="Class of the exception.")
+    message: Text = Field(default="", description="Its message.")
+    frames: list[Text] = Field(default_factory=list, max_length=16, description="Last frames, innermost last.")
+
+
+class HookStatus(Model):
+    """What came of a callback."""
+
+    name: Literal["on_start", "on_exit"] = Field(description="Which callback.")
+    state: Literal["Succeeded", "Failed", "Skipped"] = Field(description="Outcome.")
+    tries: int = Field(default=1, description="How often it was begun.")
+    start_time: Text | None = Field(default=None, description="When it began.")
+    end_time: Text | None = Field(default=None, description="When it ended.")
+    message: Text | None = Field(default=None, description="Why it failed or was skipped.")
+
+
+class FlowRunStatus(Model):
+    """Observed state of a FlowRun."""
+
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        description="Ready, Reconciling, Stalled (kstatus); SetUp, Started, Succeeded.",
+    )
+    observed_generation: int | None = Field(default=None, description="Generation this status speaks of.")
+    phase: Phase | None = Field(default=None, description="Where the run is; a summary of the conditions.")
+    image: Text | None = Field(default=None, description="Image of every pod of the run, pinned at the first attempt.")
+    parameters: FreeObject | None = Field(default=None, description="Parameters, pinned at the first attempt.")
+    environment: Environment | None = Field(default=None, description="Environment, pinned at the first attempt.")
+    pinned: FreeObject | None = Field(
+        default=None, description="What else of the deployment the run began with: flow, runner, bounds, code."
+    )
+    attempt: int = Field(default=0, description="Number of the current attempt, from 1.")
+    pod: Text | None = Field(default=None, description="The runner pod of the current attempt.")
+    start_time: Text | None = Field(default=None, description="When the flow's process began.")
+    completion_time: Text | None = Field(default=None, description="When the run ended.")
+    duration: Text | None = Field(default=None, description="From start to completion.")
+    stages: dict[str, Text] = Field(
+        default_factory=dict, json_schema_extra={"maxProperties": 16}, description="Duration of each stage."
+    )
+    workers: Workers | None = Field(default=None, description="Dask workers, for a run with a cluster.")
+    result: Annotated[Any, Field(json_schema_extra=FREE_FORM)] = Field(
+        default=None, description="What the flow returned, if it is small JSON."
+    )
+    result_omitted: Text | None = Field(default=None, description="Why there is no result.")
+    error: ErrorStatus | None = Field(default=None, description="The exception that ended the flow.")
+    hooks: list[HookStatus] = Field(default_factory=list, max_length=4, description="Outcome of each callback.")
+    diagnosis: Diagnosis | None = Field(default=None, description="What is wrong and what to do about it.")
+
+
+__all__ = ["FINISHED", "FlowRunSpec", "FlowRunStatus", "FreeObjects", "Phase"]

@@ -1,0 +1,91 @@
+"""The operator's settings: one file, rendered by the chart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from .model import Model
+
+
+class _Setting(Model):
+    # A misspelt setting must not be silently ignored.
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class RegistrySetting(_Setting):
+    """How a registry's public name is reached from inside the cluster."""
+
+    endpoint: str
+
+
+class PackageIndex(_Setting):
+    """Where the builder resolves Python packages; empty: uv's default."""
+
+    url: str = ""
+    extra_urls: tuple[str, ...] = Field(default=(), alias="extraURLs")
+
+
+class LeaderElection(_Setting):
+    """The Lease that says which replica acts."""
+
+    enabled: bool = True
+    lease_name: str = "flow-operator"
+    namespace: str = "flow-operator-system"
+    lease_duration_seconds: int = 15
+    renew_deadline_seconds: int = 10
+    retry_period_seconds: int = 2
+
+
+class Resources(_Setting):
+    """Requests and limits of one sort of pod."""
+
+    resources: dict[str, Any] = Field(default_factory=dict)
+
+
+class DaskOperator(_Setting):
+    """Whether dask-kubernetes' controller is there."""
+
+    present: bool = True
+
+
+class DaskSettings(_Setting):
+    """Default resources of a run's Dask cluster."""
+
+    scheduler_resources: dict[str, Any] = Field(default_factory=dict)
+    worker_resources: dict[str, Any] = Field(default_factory=dict)
+
+
+class Settings(_Setting):
+    """Everything an administrator decides."""
+
+    registry: str = ""
+    operator_image: str
+    runtime_image: str
+    registries: dict[str, RegistrySetting] = Field(default_factory=dict)
+    package_index: PackageIndex = PackageIndex()
+    ca_bundle: str = ""
+    watch_namespaces: tuple[str, ...] = ()
+    image_pull_secrets: tuple[str, ...] = ()
+    leader_election: LeaderElection = LeaderElection()
+    dask_operator: DaskOperator = DaskOperator()
+    builder: Resources = Resources()
+    runner: Resources = Resources()
+    dask: DaskSettings = DaskSettings()
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "text"] = "json"
+
+
+def load(path: Path) -> Settings:
+    """Read the settings file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not YAML, or a setting is unknown or of the wrong type (pydantic names it).
+    """
+    import yaml
+
+    return Settings.model_validate(yaml.safe_load(path.read_text()) or {})

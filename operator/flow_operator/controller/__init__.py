@@ -1,0 +1,1 @@
+"""The program in the operator's pod: the only room that imports kopf."""

@@ -1,0 +1,5 @@
+"""`python -m flow_operator.controller`."""
+
+from .main import main
+
+main()

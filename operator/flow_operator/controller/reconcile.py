@@ -1,0 +1,206 @@
+"""Look, decide, tell, do: one level-triggered reconcile per kind. Every part may be repeated without harm."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ..api.flow_run import FINISHED
+from ..api.labels import API_VERSION, MANAGER
+from ..kube.errors import Conflict, KubeError, NotFound, Refused
+from ..plan import clean_up, deployment, run
+from ..plan.types import Announcement, Plan, Ref
+from .observe import observe_deployment, observe_run
+from .store import Key, Manifest, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ..api.settings import Settings
+    from ..kube.api import Api
+    from .queue import Queue
+
+logger = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """The hands. Decisions are in plan/."""
+
+    def __init__(
+        self,
+        api: Api,
+        store: Store,
+        queue: Queue[Key],
+        settings: Settings,
+        *,
+        sources: Mapping[tuple[str, str], Manifest | None],
+        ca_bundle: str | None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        on_reconciled: Callable[[str, float], None] = lambda _kind, _seconds: None,
+    ) -> None:
+        self._api = api
+        self._store = store
+        self._queue = queue
+        self._settings = settings
+        self._sources = sources
+        self._ca_bundle = ca_bundle
+        self._clock = clock
+        self._on_reconciled = on_reconciled
+        self._refused: dict[Key, str] = {}
+
+    async def reconcile(self, key: Key) -> None:
+        """Bring one object nearer to what it should be."""
+        began = time.monotonic()
+        found = self._store.get(key)
+        if found is None:
+            self._refused.pop(key, None)
+            await self._sweep(key)
+            return
+        if key.kind == "FlowRun":
+            await self._confirm_absence(found)
+        plan = self._decide(key, found)
+        await self._carry_out(key, found, plan)
+        self._on_reconciled(key.kind, time.monotonic() - began)
+
+    async def _confirm_absence(self, found: Manifest) -> None:
+        """Ask the server before a runner pod is called lost: a lagging watch must not end a run."""
+        status, meta = found.get("status") or {}, found["metadata"]
+        name = status.get("pod")
+        if not name or status.get("phase") in FINISHED or self._store.last_words(meta["uid"]):
+            return
+        if self._store.get(Key("Pod", meta["namespace"], name)) is not None:
+            return
+        try:
+            pod = await self._api.get("v1", "Pod", meta["namespace"], name)
+        except NotFound:
+            return
+        self._store.put({"apiVersion": "v1", "kind": "Pod", **pod})
+
+    def _decide(self, key: Key, found: Manifest) -> Plan:
+        refused, now = self._refused.get(key), self._clock()
+        if key.kind == "FlowRun":
+            return run.decide(found, observe_run(self._store, found, refused), self._settings, now)
+        seen = observe_deployment(self._store, found, self._sources, self._ca_bundle, refused)
+        if found["metadata"].get("deletionTimestamp"):
+            return Plan()
+        return deployment.decide(found, seen, self._settings, now)
+
+    async def _sweep(self, key: Key) -> None:
+        """Free what a deleted run left behind: objects that only a dead controller's finalizer holds."""
+        if key.kind != "FlowRun":
+            return
+        left = [
+            each
+            for each in self._store.children_by_run_name(key.namespace, key.name)
+            if each["kind"] in ("DaskCluster", "DaskAutoscaler")
+        ]
+        blocked, wait = clean_up.stuck_finalizers(left, self._clock())
+        for ref in blocked:
+            await self._unblock(ref)
+        if wait is not None:
+            self._queue.add(key, wait)
+
+    async def _carry_out(self, key: Key, found: Manifest, plan: Plan) -> None:
+        if plan.status is not None:
+            # Told before it is done: a crash in between finds the record, and does it then.
+            body = {**found, "apiVersion": API_VERSION, "kind": key.kind, "status": plan.status}
+            found = await self._api.replace_status(body)
+            self._store.put(found)
+            _log(key, plan.status)
+        await self._create(key, found, plan)
+        for ref in plan.delete:
+            await self._delete(ref)
+        for ref in plan.unblock:
+            await self._unblock(ref)
+        for each in plan.announce:
+            await self._announce(found, key, each)
+        if plan.again_after is not None:
+            self._queue.add(key, plan.again_after)
+
+    async def _create(self, key: Key, owner: Manifest, plan: Plan) -> None:
+        for manifest in plan.create:
+            try:
+                made = await self._create_or_adopt(manifest, owner["metadata"]["uid"])
+            except (Refused, NotFound) as error:
+                # Shown in status by the next look; the queue's back-off tries again.
+                self._refused[key] = str(error)
+                self._queue.add(key, 0.01 if plan.again_after is None else plan.again_after)
+                if isinstance(error, NotFound):
+                    self._refused[key] = f"{manifest['kind']} is not known to the API server: {error}"
+                return
+            self._store.put(made)
+        if plan.create:
+            self._refused.pop(key, None)
+
+    async def _create_or_adopt(self, manifest: Manifest, owner_uid: str) -> Manifest:
+        meta = manifest["metadata"]
+        try:
+            made = await self._api.create(manifest)
+        except Conflict:
+            made = await self._api.get(manifest["apiVersion"], manifest["kind"], meta["namespace"], meta["name"])
+            if owner_uid not in [each["uid"] for each in made["metadata"].get("ownerReferences", ())]:
+                raise Refused(f"{manifest['kind']} {meta['name']} exists and belongs to somebody else") from None
+        return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], **made}
+
+    async def _delete(self, ref: Ref) -> None:
+        try:
+            await self._api.delete(ref.api_version, ref.kind, ref.namespace, ref.name, ref.uid)
+        except (NotFound, Conflict):
+            return  # gone, or another of that name: both are what was wished
+
+    async def _unblock(self, ref: Ref) -> None:
+        logger.warning("taking finalizers off: no controller does", extra={"object": f"{ref.kind}/{ref.name}"})
+        body = {"metadata": {"finalizers": None, "uid": ref.uid}}
+        try:
+            await self._api.patch(ref.api_version, ref.kind, ref.namespace, ref.name, body)
+        except (NotFound, Conflict):
+            return
+
+    async def _announce(self, found: Manifest, key: Key, news: Announcement) -> None:
+        try:
+            await self._api.create(event(found, key, news, self._clock()))
+        except KubeError as error:
+            # An Event is a courtesy; the condition has been written.
+            logger.info("event not written", extra={"key": str(key), "error": str(error)})
+
+
+def event(found: Manifest, key: Key, news: Announcement, now: datetime) -> dict[str, Any]:
+    """Return a Kubernetes Event about an object; its reason is a condition's."""
+    meta = found["metadata"]
+    stamp = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"generateName": f"{key.name[:200]}.", "namespace": key.namespace},
+        "eventTime": stamp,
+        "type": news.type,
+        "reason": news.reason[:128],
+        "note": news.message[:1000],
+        "action": "Reconcile",
+        "reportingController": "flow-operator.io/operator",
+        "reportingInstance": MANAGER,
+        "regarding": {
+            "apiVersion": API_VERSION,
+            "kind": key.kind,
+            "namespace": key.namespace,
+            "name": key.name,
+            "uid": meta["uid"],
+            "resourceVersion": meta["resourceVersion"],
+        },
+    }
+
+
+def _log(key: Key, status: Manifest) -> None:
+    ready = next((each for each in status["conditions"] if each["type"] == "Ready"), {})
+    logger.info(
+        "%s %s/%s: %s",
+        key.kind,
+        key.namespace,
+        key.name,
+        ready.get("reason", "?"),
+        extra={"phase": status.get("phase"), "reason": ready.get("reason"), "said": ready.get("message")},
+    )
+
+

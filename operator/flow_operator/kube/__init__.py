@@ -1,0 +1,1 @@
+"""The only room that imports kubernetes: the API, its errors, the Lease, and watches by name."""

@@ -1,0 +1,76 @@
+"""What is left to do for a finished or deleted run: its cluster goes at once, its pods after the TTL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .times import parse, seconds_since
+from .types import Manifest, ObservedRun, Plan, Ref
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+# dask-kubernetes' timers put kopf's finalizer on its objects. Where its controller is gone, nobody takes it off;
+# this long we wait for it: it never needs more than a few seconds while it lives.
+FINALIZER_PATIENCE = 12.0
+
+
+def clean_up(run: Manifest, seen: ObservedRun, now: datetime) -> Plan:
+    """Return what to delete now and when to look again."""
+    dask = [each for each in (seen.autoscaler, seen.cluster) if each]
+    blocked, left = stuck_finalizers(dask, now)
+    expired, ttl = _expired_pods(run, seen, now)
+    waits = [each for each in (left, ttl) if each is not None]
+    return Plan(
+        delete=(*(Ref.of(each) for each in dask if not _dying(each)), *expired, *_unended(seen)),
+        unblock=blocked,
+        again_after=min(waits) if waits else None,
+    )
+
+
+def _dying(manifest: Manifest) -> bool:
+    return bool(manifest["metadata"].get("deletionTimestamp"))
+
+
+def stuck_finalizers(objects: list[Manifest], now: datetime) -> tuple[tuple[Ref, ...], float | None]:
+    """Return dying objects whose finalizer outlived our patience, and when the next one will."""
+    due: list[Ref] = []
+    waits: list[float] = []
+    for each in objects:
+        deleted = each["metadata"].get("deletionTimestamp")
+        if not deleted or not each["metadata"].get("finalizers"):
+            continue
+        left = FINALIZER_PATIENCE - seconds_since(deleted, now)
+        if left <= 0:
+            due.append(Ref.of(each))
+        else:
+            waits.append(left)
+    return tuple(due), min(waits, default=None)
+
+
+def _unended(seen: ObservedRun) -> tuple[Ref, ...]:
+    """Runner pods that never come to an end by themselves: the run has its verdict without them."""
+    return tuple(
+        Ref.of(each)
+        for each in seen.runners
+        if (each.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+        and not _dying(each)
+        and not _ending(each)
+    )
+
+
+def _ending(pod: Manifest) -> bool:
+    """Every container has ended; the kubelet is about to say so in the phase."""
+    states = (pod.get("status") or {}).get("containerStatuses") or ()
+    return bool(states) and all("terminated" in (each.get("state") or {}) for each in states)
+
+
+def _expired_pods(run: Manifest, seen: ObservedRun, now: datetime) -> tuple[tuple[Ref, ...], float | None]:
+    status = run.get("status") or {}
+    ttl = (status.get("pinned") or {}).get("bounds", {}).get("ttlSecondsAfterFinished")
+    if ttl is None or parse(status.get("completionTime")) is None:
+        return (), None
+    left = ttl - seconds_since(status["completionTime"], now)
+    if left > 0:
+        return (), left
+    return tuple(Ref.of(each) for each in seen.runners if not _dying(each)), None

@@ -1,0 +1,165 @@
+"""The run's own Dask cluster: dask-kubernetes' DaskCluster and DaskAutoscaler."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from ..api import labels
+from . import names, pods
+from .runner_pod import code_mount
+
+if TYPE_CHECKING:
+    from ..api.settings import Settings
+    from .pinned import Pinned
+    from .types import Manifest
+
+API_VERSION = "kubernetes.dask.org/v1"
+DASK_COMPONENT = "dask.org/component"
+SCHEDULER_PORT, HTTP_PORT = 8786, 8787
+
+# Without the API routes (off by default) the autoscaler falls back to pickle RPC, and then to killing workers
+# last-in-first-out. The routes below are distributed's defaults, plus distributed.http.scheduler.api.
+_ROUTES = [
+    "distributed.http.scheduler.prometheus",
+    "distributed.http.scheduler.info",
+    "distributed.http.scheduler.json",
+    "distributed.http.health",
+    "distributed.http.proxy",
+    "distributed.http.statics",
+    "distributed.http.scheduler.api",
+]
+
+
+def dask_cluster(run: Manifest, pinned: Pinned, attempt: int, settings: Settings) -> Manifest:
+    """Return the DaskCluster of one attempt: scheduler and the workers it begins with."""
+    assert pinned.dask is not None, "only a daskKubernetes run has a cluster"  # noqa: S101
+    meta = run["metadata"]
+    name = names.dask_cluster(meta["name"], meta["uid"], attempt)
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "DaskCluster",
+        "metadata": _metadata(run, name, attempt),
+        "spec": {
+            "scheduler": {
+                "spec": scheduler_spec(pinned, settings),
+                "service": {
+                    "type": "ClusterIP",
+                    # The runner may look for it before it is ready, and connects the moment it listens.
+                    "publishNotReadyAddresses": True,
+                    "selector": {"dask.org/cluster-name": name, DASK_COMPONENT: "scheduler"},
+                    "ports": [
+                        {"name": "tcp-comm", "protocol": "TCP", "port": SCHEDULER_PORT, "targetPort": "tcp-comm"},
+                        {"name": "http-dashboard", "protocol": "TCP", "port": HTTP_PORT, "targetPort": "http-dashboard"},
+                    ],
+                },
+            },
+            "worker": {"replicas": pinned.dask.min_workers, "spec": worker_spec(pinned, settings)},
+        },
+    }
+
+
+def dask_autoscaler(run: Manifest, pinned: Pinned, attempt: int) -> Manifest:
+    """Return the DaskAutoscaler that holds the workers between the bounds."""
+    assert pinned.dask is not None, "only a daskKubernetes run has a cluster"  # noqa: S101
+    meta = run["metadata"]
+    name = names.dask_cluster(meta["name"], meta["uid"], attempt)
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "DaskAutoscaler",
+        "metadata": _metadata(run, name, attempt),
+        "spec": {"cluster": name, "minimum": pinned.dask.min_workers, "maximum": pinned.dask.max_workers},
+    }
+
+
+def _metadata(run: Manifest, name: str, attempt: int) -> Manifest:
+    meta = run["metadata"]
+    return {
+        "name": name,
+        "namespace": meta["namespace"],
+        # dask-kubernetes copies these to every Deployment, Service and pod of the cluster.
+        "labels": names.run_labels(meta["name"], meta["uid"], attempt, labels.DASK),
+        "ownerReferences": [names.owner("FlowRun", meta["name"], meta["uid"])],
+    }
+
+
+def scheduler_spec(pinned: Pinned, settings: Settings) -> Manifest:
+    """Return the scheduler's PodSpec: what the user wrote, and the rest filled in."""
+    assert pinned.dask is not None, "only a daskKubernetes run has a cluster"  # noqa: S101
+    routes = "[" + ",".join(f"'{each}'" for each in _ROUTES) + "]"
+    container = {
+        "name": "scheduler",
+        "command": ["python3", "-m", "dask", "scheduler"],
+        "args": ["--port", str(SCHEDULER_PORT), "--dashboard-address", f":{HTTP_PORT}"],
+        "env": pods.environment({"DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES": routes}),
+        "ports": [
+            {"name": "tcp-comm", "containerPort": SCHEDULER_PORT, "protocol": "TCP"},
+            {"name": "http-dashboard", "containerPort": HTTP_PORT, "protocol": "TCP"},
+        ],
+        "readinessProbe": {
+            "httpGet": {"port": "http-dashboard", "path": "/health"},
+            "periodSeconds": 1,
+            "failureThreshold": 30,
+        },
+        "resources": settings.dask.scheduler_resources or None,
+    }
+    return _filled(pinned.dask.scheduler_spec, container, pinned)
+
+
+def worker_spec(pinned: Pinned, settings: Settings) -> Manifest:
+    """Return a worker's PodSpec: what the user wrote, and the rest filled in."""
+    assert pinned.dask is not None, "only a daskKubernetes run has a cluster"  # noqa: S101
+    container = {
+        "name": "worker",
+        "command": ["python3", "-m", "dask", "worker"],
+        # The name must be the Deployment's: retirement deletes the Deployment of that name.
+        "args": [
+            "--name", "$(DASK_WORKER_NAME)",
+            "--nthreads", "1",
+            "--no-dashboard",
+            "--death-timeout", "60",
+        ],
+        "resources": settings.dask.worker_resources or None,
+    }  # fmt: skip
+    return _filled(pinned.dask.worker_spec, container, pinned)
+
+
+def _filled(wanted: Manifest | None, default: Manifest, pinned: Pinned) -> Manifest:
+    """Return the user's PodSpec with image and variables set, and what it leaves out filled from ours."""
+    spec: dict[str, Any] = copy.deepcopy(wanted) if wanted else {}
+    containers: list[Manifest] = spec.get("containers") or [{}]
+    first = containers[0]
+    volumes, mounts = code_mount(pinned)
+    filled = {
+        **{key: value for key, value in default.items() if value is not None},
+        "imagePullPolicy": "IfNotPresent",
+        "securityContext": pods.container_security(),
+        "workingDir": "/tmp",  # noqa: S108
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        **first,
+        "image": pinned.image,
+        "env": [
+            *first.get("env", ()),
+            *pinned.runner.get("env", ()),
+            *pods.environment(pods.HOME),
+            *default.get("env", ()),
+        ],
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+            *mounts,
+            *first.get("volumeMounts", ()),
+        ],
+    }
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 5,
+        "securityContext": pods.pod_security(),
+        **({"imagePullSecrets": [{"name": each} for each in pinned.pull_secrets]} if pinned.pull_secrets else {}),
+        **({"nodeSelector": pinned.runner["nodeSelector"]} if pinned.runner.get("nodeSelector") else {}),
+        **({"tolerations": pinned.runner["tolerations"]} if pinned.runner.get("tolerations") else {}),
+        **spec,
+        "containers": [filled, *containers[1:]],
+        "volumes": [{"name": "tmp", "emptyDir": {}}, *volumes, *spec.get("volumes", ())],
+    }
+

@@ -1,0 +1,78 @@
+"""Whether a run's Dask cluster works: read from its pods, never from the DaskCluster's own status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import diagnosis
+from .dask_cluster import DASK_COMPONENT
+from .times import seconds_since
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ..api.flow_deployment import Diagnosis
+    from .types import Manifest, ObservedRun
+
+# A DaskCluster that nobody has touched for this long has no controller.
+CONTROLLER_PATIENCE = 15.0
+
+
+def _role(manifest: Manifest) -> str:
+    role: str = manifest["metadata"].get("labels", {}).get(DASK_COMPONENT, "")
+    return role
+
+
+def schedulers(seen: ObservedRun) -> list[Manifest]:
+    """Return the scheduler pods."""
+    return [each for each in seen.dask_pods if _role(each) == "scheduler"]
+
+
+def workers(seen: ObservedRun) -> list[Manifest]:
+    """Return the worker pods."""
+    return [each for each in seen.dask_pods if _role(each) == "worker"]
+
+
+def is_ready(pod: Manifest) -> bool:
+    """Return whether a pod is Ready and is to stay."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    return ready and not pod["metadata"].get("deletionTimestamp")
+
+
+def count_workers(status: dict[str, Any], seen: ObservedRun) -> None:
+    """Write the counts of workers into a status: desired are the workers' Deployments, one a worker."""
+    old: dict[str, Any] = status.get("workers") or {}
+    desired = sum(
+        1 for each in seen.dask_deployments if _role(each) == "worker" and not each["metadata"].get("deletionTimestamp")
+    )
+    ready = sum(map(is_ready, workers(seen)))
+    status["workers"] = {**old, "desired": desired, "ready": ready, "peak": max(ready, old.get("peak", 0))}
+
+
+def broken(seen: ObservedRun) -> Diagnosis | None:
+    """Return why the cluster will never work, or None."""
+    return diagnosis.crash_loop(schedulers(seen), "scheduler", "SchedulerCrashLoop") or diagnosis.crash_loop(
+        workers(seen), "worker", "WorkerCrashLoop"
+    )
+
+
+def waiting(seen: ObservedRun, now: datetime) -> Diagnosis | None:
+    """Return what the cluster waits for, or None where all is well."""
+    for pod in seen.dask_pods:
+        if why := diagnosis.waiting_for(pod):
+            return why
+    return diagnosis.replica_failure(seen.dask_deployments) or _no_controller(seen, now)
+
+
+def _no_controller(seen: ObservedRun, now: datetime) -> Diagnosis | None:
+    cluster = seen.cluster
+    if cluster is None or seen.dask_deployments or (cluster.get("status") or {}).get("phase"):
+        return None
+    if seconds_since(cluster["metadata"].get("creationTimestamp"), now) < CONTROLLER_PATIENCE:
+        return None
+    return diagnosis.diagnosis(
+        "DaskControllerAbsent",
+        f"Nothing has acted on DaskCluster {cluster['metadata']['name']}: dask-kubernetes' controller does not run.",
+        "Install the chart with daskOperator.install=true, or start the controller you have.",
+    )

@@ -1,0 +1,308 @@
+"""What to do about a FlowDeployment: an ordered tuple of checks, the first with an opinion wins."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..api import conditions as words
+from ..api.flow_deployment import Diagnosis, FlowDeploymentSpec, parse_spec
+from . import build, diagnosis, names
+from .conditions import Conditions, announcements
+from .times import duration, seconds_since
+from .types import Manifest, ObservedDeployment, Plan, Ref
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ..api.settings import Settings
+
+# Back-off of builds that the world may heal: 10 s, 20 s, … 5 min.
+FIRST_RETRY, LAST_RETRY = 10.0, 300.0
+
+
+@dataclass
+class Case:
+    """One deployment being decided: the questions' shared paper."""
+
+    deployment: Manifest
+    spec: FlowDeploymentSpec
+    seen: ObservedDeployment
+    settings: Settings
+    now: datetime
+    status: dict[str, Any]  # the new status, built upon the old one
+    conditions: Conditions
+    target: build.Target
+    code: build.Code | None = None
+    inputs: build.Inputs | None = None
+    create: tuple[Manifest, ...] = ()
+    delete: tuple[Ref, ...] = ()
+    again_after: float | None = None
+
+    @property
+    def wanted(self) -> build.Inputs:
+        """Return the inputs; checks after `source_is_there` may rely on them."""
+        assert self.inputs is not None, "asked before the source was read"  # noqa: S101
+        return self.inputs
+
+    def stuck(self, kind: str, why: Diagnosis) -> bool:
+        """State that a step failed and a person must act."""
+        self.conditions.set(kind, "False", why.reason, why.message)
+        self.conditions.stuck(why.reason, f"{why.message} {why.remedy}")
+        self.status["diagnosis"] = why.to_wire()
+        return True
+
+    def working(self, kind: str, reason: str, message: str) -> bool:
+        """State that a step is under way."""
+        self.conditions.set(kind, "Unknown", reason, message)
+        self.conditions.working(reason, message)
+        self.status.pop("diagnosis", None)
+        return True
+
+
+def decide(deployment: Manifest, seen: ObservedDeployment, settings: Settings, now: datetime) -> Plan:
+    """Return what to do about a deployment."""
+    old = deployment.get("status") or {}
+    generation = deployment["metadata"]["generation"]
+    case = Case(
+        deployment=deployment,
+        spec=parse_spec(deployment["spec"]),
+        seen=seen,
+        settings=settings,
+        now=now,
+        status={key: value for key, value in old.items() if key != "conditions"},
+        conditions=Conditions(old.get("conditions", ()), generation, now),
+        target=build.Target.of(deployment),
+    )
+    for check in CHECKS:
+        if check(case):
+            break
+    new = {**case.status, "observedGeneration": generation, "conditions": case.conditions.to_list()}
+    return Plan(
+        status=new if new != old else None,
+        create=_missing(case.create, seen),
+        delete=case.delete,
+        announce=announcements(old, new),
+        again_after=case.again_after,
+    )
+
+
+def _missing(wanted: tuple[Manifest, ...], seen: ObservedDeployment) -> tuple[Manifest, ...]:
+    """Children are immutable and named by their content: what is there is right."""
+    there = {(each["kind"], each["metadata"]["name"]) for each in (*seen.config_maps, *seen.builders, *seen.checks)}
+    return tuple(each for each in wanted if (each["kind"], each["metadata"]["name"]) not in there)
+
+
+def source_is_there(case: Case) -> bool:
+    """The flow's bytes can be read."""
+    case.code = build.code_of(case.spec, case.seen.source)
+    if case.code is None:
+        return case.stuck(words.BUILT, _source_missing(case))
+    case.inputs = build.inputs_of(case.deployment, case.spec, case.code, case.settings)
+    return False
+
+
+def _source_missing(case: Case) -> Diagnosis:
+    return diagnosis.diagnosis(
+        "SourceNotFound",
+        case.seen.source_missing or "The ConfigMap with the source was not found.",
+        "Create it, or correct spec.flow.source.configMap; this is looked at again when it changes.",
+    )
+
+
+def registry_is_known(case: Case) -> bool:
+    """There is somewhere to push to."""
+    if case.wanted.docker is None or case.wanted.repository:
+        return False
+    return case.stuck(
+        words.BUILT,
+        diagnosis.diagnosis(
+            "RegistryNotSet",
+            "Docker storage needs a registry to push to and none is set.",
+            "Set spec.storage.docker.registryURL or the chart's value `registry`, or use storage: {bytes: {}}.",
+        ),
+    )
+
+
+def inputs_are_recorded(case: Case) -> bool:
+    """A change of the inputs starts a new count of attempts."""
+    record: dict[str, Any] = case.status.setdefault("build", {})
+    if record.get("inputs") != case.wanted.hash:
+        case.status["build"] = {
+            "inputs": case.wanted.hash,
+            "sourceDigest": f"sha256:{case.wanted.code.sha256}",
+            "attempt": 1,
+        }
+        for gone in ("image", "flow", "diagnosis"):
+            case.status.pop(gone, None)
+        case.conditions.set(words.VERIFIED, "Unknown", "Building", "The image is being built.")
+    return False
+
+
+def image_is_built(case: Case) -> bool:
+    """The image of exactly these inputs exists."""
+    if case.wanted.docker is None:
+        return _mount_instead(case)
+    if case.status.get("image"):
+        return False
+    pod = _of_attempt(case, case.seen.builders, "build", case.wanted.hash)
+    if pod is None:
+        return _start_build(case)
+    if why := diagnosis.waiting_for(pod):
+        return case.stuck(words.BUILT, why)
+    terminated = diagnosis.ended(pod, "builder")
+    if terminated is None:
+        return case.working(words.BUILT, "Building", f"Pod {pod['metadata']['name']} builds the image.")
+    report = read_report(terminated)
+    if report is None or "image" not in report:
+        return _build_failed(case, pod, terminated, report or {})
+    _record_build(case, report)
+    return False
+
+
+def _mount_instead(case: Case) -> bool:
+    case.create += (build.code_config_map(case.target, case.wanted.code),)
+    if case.seen.refused:
+        return _refused(case, words.BUILT)
+    case.status["image"] = case.settings.runtime_image
+    case.conditions.set(words.BUILT, "True", "Mounted", "Bytes storage: the code is mounted, nothing is built.")
+    return False
+
+
+def _refused(case: Case, kind: str) -> bool:
+    """The child stays wished for: it is tried again, whatever the status says meanwhile."""
+    case.again_after = FIRST_RETRY
+    return case.stuck(kind, diagnosis.refused(f"FlowDeployment {case.target.name}", case.seen.refused or ""))
+
+
+def _start_build(case: Case) -> bool:
+    attempt = case.status["build"]["attempt"]
+    ca = case.seen.ca_bundle
+    case.create += (
+        build.code_config_map(case.target, case.wanted.code),
+        *((build.ca_config_map(case.target, ca),) if ca else ()),
+        build.builder_pod(case.target, case.wanted, attempt, case.settings, ca),
+    )
+    if case.seen.refused:
+        return _refused(case, words.BUILT)
+    return case.working(words.BUILT, "Building", f"Building {case.wanted.repository} from {case.wanted.base_image}.")
+
+
+def _build_failed(case: Case, pod: Manifest, terminated: dict[str, Any], report: dict[str, Any]) -> bool:
+    why = (
+        diagnosis.diagnosis(report["reason"], report.get("message", ""), report.get("remedy", ""))
+        if "reason" in report
+        else diagnosis.killed(pod, "builder", terminated)
+    )
+    _retry_later(case, pod, terminated, retryable=bool(report.get("retryable", True)))
+    return case.stuck(words.BUILT, why)
+
+
+def _retry_later(case: Case, pod: Manifest, terminated: dict[str, Any], *, retryable: bool) -> None:
+    """Count up when the back-off is over; a repaired world heals the build without an edit."""
+    attempt = case.status["build"]["attempt"]
+    wait = min(FIRST_RETRY * 2 ** (attempt - 1), LAST_RETRY) if retryable else LAST_RETRY
+    left = wait - seconds_since(terminated.get("finishedAt"), case.now)
+    if left > 0:
+        case.again_after = left
+        return
+    case.status["build"]["attempt"] = attempt + 1
+    case.delete += (Ref.of(pod),)
+    case.again_after = 0.05
+
+
+def _record_build(case: Case, report: dict[str, Any]) -> None:
+    case.status["image"] = report["image"]
+    record = case.status["build"]
+    record["baseImage"] = report.get("base", "")
+    record["layers"] = report.get("layers", [])
+    record["stages"] = {stage: duration(seconds) for stage, seconds in report.get("stages", {}).items()}
+    if report.get("lock"):
+        record["lock"] = report["lock"]
+    sent = report.get("uploadedBytes", 0)
+    case.conditions.set(words.BUILT, "True", "Pushed", f"Pushed {report['image']} ({_size(sent)} uploaded).")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1_000_000 else f"{count / 1e3:.1f} kB"
+
+
+def flow_is_verified(case: Case) -> bool:
+    """The flow loads in its image and has said what it is."""
+    if case.status.get("flow"):
+        return False
+    image = case.status["image"]
+    pod = _of_attempt(case, case.seen.checks, "check", names.digest(case.wanted.hash, image))
+    if pod is None:
+        attempt = case.status["build"]["attempt"]
+        case.create += (build.check_pod(case.target, case.spec, case.wanted, image, attempt, case.settings),)
+        if case.seen.refused:
+            return _refused(case, words.VERIFIED)
+        return case.working(words.VERIFIED, "Verifying", f"Loading the flow in {image}.")
+    if why := diagnosis.waiting_for(pod):
+        return case.stuck(words.VERIFIED, why)
+    terminated = diagnosis.ended(pod, "check")
+    if terminated is None:
+        return case.working(words.VERIFIED, "Verifying", f"Pod {pod['metadata']['name']} loads the flow.")
+    report = read_report(terminated)
+    if report is None or "flow" not in report:
+        return _check_failed(case, pod, terminated, report or {})
+    case.status["flow"] = report["flow"]
+    return False
+
+
+def _check_failed(case: Case, pod: Manifest, terminated: dict[str, Any], report: dict[str, Any]) -> bool:
+    if "reason" in report:
+        return case.stuck(
+            words.VERIFIED,
+            diagnosis.diagnosis(report["reason"], report.get("message", ""), report.get("remedy", "")),
+        )
+    _retry_later(case, pod, terminated, retryable=True)
+    return case.stuck(words.VERIFIED, diagnosis.killed(pod, "check", terminated))
+
+
+def _of_attempt(case: Case, pods: tuple[Manifest, ...], role: str, inputs: str) -> Manifest | None:
+    name = names.build_child(case.target.name, role, inputs, case.status["build"]["attempt"])
+    return next((each for each in pods if each["metadata"]["name"] == name), None)
+
+
+def all_is_well(case: Case) -> bool:
+    """Nothing is left to do but to sweep up."""
+    flow = case.status["flow"].get("name", "")
+    case.conditions.set(words.VERIFIED, "True", "Loaded", f"Flow {flow!r} loads in its image.")
+    case.conditions.done("Ready", f"Flow {flow!r} is ready to run.")
+    case.status.pop("diagnosis", None)
+    case.delete += tuple(Ref.of(each) for each in (*case.seen.builders, *case.seen.checks) if not _dying(each))
+    needed = {build.code_name(case.target, case.wanted.code), *case.seen.pinned_config_maps}
+    if case.seen.ca_bundle:
+        needed.add(build.ca_name(case.target, case.seen.ca_bundle))
+    case.delete += tuple(
+        Ref.of(each)
+        for each in case.seen.config_maps
+        if each["metadata"]["name"] not in needed and not _dying(each)
+    )
+    return True
+
+
+def _dying(manifest: Manifest) -> bool:
+    return bool(manifest["metadata"].get("deletionTimestamp"))
+
+
+def read_report(terminated: dict[str, Any]) -> dict[str, Any] | None:
+    """Read a pod's termination message; None where it left none that can be read."""
+    try:
+        report = json.loads(terminated.get("message") or "")
+    except ValueError:
+        return None
+    return report if isinstance(report, dict) else None
+
+
+CHECKS = (
+    source_is_there,  # the flow's bytes can be read
+    registry_is_known,  # there is somewhere to push to
+    inputs_are_recorded,  # a change of the inputs starts anew
+    image_is_built,  # the image of exactly these inputs exists
+    flow_is_verified,  # the flow loads in its image
+    all_is_well,
+)

@@ -1,0 +1,178 @@
+"""Why a pod does not do what it should, and what to do about it: pod status in, Diagnosis out. No API calls."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from ..api.flow_deployment import Diagnosis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .types import Manifest
+
+PULL_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+CRASH_LOOP_RESTARTS = 3
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+
+
+def scrub(text: str) -> str:
+    """Take credentials out of URLs before a message reaches status, events or logs."""
+    return _CREDENTIALS.sub("***@", text)
+
+
+def diagnosis(reason: str, message: str, remedy: str) -> Diagnosis:
+    """Return a diagnosis fit to be shown."""
+    return Diagnosis(reason=reason, message=scrub(message)[:3000], remedy=remedy)
+
+
+def container_states(pod: Manifest) -> Iterable[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Yield name, current state and whole status of every container, init containers first."""
+    status = pod.get("status") or {}
+    for group in ("initContainerStatuses", "containerStatuses"):
+        for each in status.get(group) or ():
+            yield each["name"], each.get("state") or {}, each
+
+
+def waiting_for(pod: Manifest) -> Diagnosis | None:
+    """Return why a pod has not begun, or None where nothing is wrong (yet)."""
+    return _unschedulable(pod) or _cannot_start(pod)
+
+
+def _unschedulable(pod: Manifest) -> Diagnosis | None:
+    for each in (pod.get("status") or {}).get("conditions") or ():
+        if each["type"] == "PodScheduled" and each["status"] == "False" and each.get("reason") == "Unschedulable":
+            return diagnosis(
+                "Unschedulable",
+                f"No node can take pod {pod['metadata']['name']}: {each.get('message', 'no message')}",
+                "Lower the resources or drop the nodeSelector in spec.runner, or add a node that fits.",
+            )
+    return None
+
+
+def _cannot_start(pod: Manifest) -> Diagnosis | None:
+    for name, state, whole in container_states(pod):
+        waiting = state.get("waiting") or {}
+        reason, message = waiting.get("reason", ""), waiting.get("message", "")
+        if reason in PULL_REASONS:
+            return diagnosis(
+                "ImagePullFailed",
+                f"Container {name} of pod {pod['metadata']['name']} cannot pull {whole.get('image')}: "
+                f"{message or reason}",
+                "Check that the image exists and that the nodes may pull it (spec.storage.docker.pushSecret or the "
+                "chart's imagePullSecrets); to build it again, annotate the FlowDeployment with "
+                "flow-operator.io/rebuild=<any new value>.",
+            )
+        if reason == "CreateContainerConfigError":
+            return diagnosis(
+                "ConfigMissing",
+                f"Container {name} of pod {pod['metadata']['name']} cannot be configured: {message}",
+                "Create the Secret or ConfigMap that is named, or take the reference out of spec.runner.env.",
+            )
+        if reason in ("CreateContainerError", "RunContainerError", "StartError"):
+            return diagnosis(
+                "StartFailed",
+                f"Container {name} of pod {pod['metadata']['name']} cannot start: {message or reason}",
+                "Check that the image contains python3 and that the node is healthy (kubectl describe pod).",
+            )
+    return None
+
+
+def ended(pod: Manifest, container: str) -> dict[str, Any] | None:
+    """Return the terminated state of a container, the last one if it is being restarted, or None."""
+    for name, state, _ in container_states(pod):
+        if name == container:
+            return state.get("terminated")
+    return None
+
+
+def memory_limit(pod: Manifest, container: str) -> str:
+    """Return the memory limit of a container as it was written, or "no limit"."""
+    for each in pod["spec"].get("containers", ()):
+        if each["name"] == container:
+            limits: dict[str, Any] = (each.get("resources") or {}).get("limits") or {}
+            return str(limits.get("memory", "no limit"))
+    return "no limit"
+
+
+def killed(pod: Manifest, container: str, terminated: dict[str, Any]) -> Diagnosis:
+    """Return why a container ended without a word of its own."""
+    status = pod.get("status") or {}
+    name, code = pod["metadata"]["name"], terminated.get("exitCode")
+    if terminated.get("reason") == "OOMKilled":
+        return diagnosis(
+            "OutOfMemory",
+            f"Container {container} of pod {name} was killed: it needed more than its memory limit of "
+            f"{memory_limit(pod, container)}.",
+            "Raise resources.limits.memory in spec.runner.resources, or process the data in smaller pieces.",
+        )
+    if status.get("reason") in ("Evicted", "Preempting", "NodeLost", "Terminated", "NodeShutdown"):
+        return diagnosis(
+            "Evicted",
+            f"Pod {name} was evicted: {status.get('message', status['reason'])}",
+            "Set requests that match what the flow uses, then run it again.",
+        )
+    if status.get("reason") == "DeadlineExceeded":
+        return diagnosis(
+            "DeadlineExceeded",
+            f"Pod {name} ran longer than activeDeadlineSeconds allows.",
+            "Raise activeDeadlineSeconds, or make the flow faster.",
+        )
+    if pod["metadata"].get("deletionTimestamp"):
+        return diagnosis(
+            "RunnerDeleted",
+            f"Pod {name} was deleted while the flow ran.",
+            "Create another FlowRun. To end a run, delete the FlowRun, not its pod.",
+        )
+    return diagnosis(
+        "Killed",
+        f"Container {container} of pod {name} ended with exit code {code} without a report.",
+        f"Look at its log: kubectl logs {name} -c {container}",
+    )
+
+
+def crash_loop(pods: Iterable[Manifest], role: str, reason: str) -> Diagnosis | None:
+    """Return why pods of one role restart again and again, or None."""
+    for pod in pods:
+        for name, state, whole in container_states(pod):
+            if whole.get("restartCount", 0) < CRASH_LOOP_RESTARTS:
+                continue
+            last = (whole.get("lastState") or {}).get("terminated") or state.get("terminated") or {}
+            if last.get("reason") == "OOMKilled":
+                return diagnosis(
+                    "OutOfMemory",
+                    f"The Dask {role} {pod['metadata']['name']} was killed {whole['restartCount']} times: it needed "
+                    f"more than its memory limit of {memory_limit(pod, name)}.",
+                    f"Raise the memory limit in spec.environment.daskKubernetes.{role}Spec, or use smaller partitions.",
+                )
+            said = (last.get("message") or "").strip().splitlines()
+            return diagnosis(
+                reason,
+                f"The Dask {role} {pod['metadata']['name']} restarted {whole['restartCount']} times, last with exit "
+                f"code {last.get('exitCode')}" + (f": {said[-1]}" if said else "."),
+                f"Look at its log while it is there, and check spec.environment.daskKubernetes.{role}Spec "
+                "and that the image contains dask and distributed.",
+            )
+    return None
+
+
+def replica_failure(deployments: Iterable[Manifest]) -> Diagnosis | None:
+    """Return why pods of a Deployment are refused (quota, Pod Security, a webhook): it shows only there."""
+    for each in deployments:
+        for condition in (each.get("status") or {}).get("conditions") or ():
+            if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+                return refused(f"Deployment {each['metadata']['name']}", condition.get("message", ""))
+    return None
+
+
+def refused(what: str, message: str) -> Diagnosis:
+    """Return the diagnosis of a pod the API server does not admit."""
+    if "exceeded quota" in message:
+        remedy = "Raise the namespace's ResourceQuota, lower the requests, or wait until other pods end."
+    elif "violates PodSecurity" in message:
+        remedy = "Change the pod spec in spec.environment or spec.runner so that the namespace's Pod Security allows it."
+    else:
+        remedy = "Ask whoever runs the admission policy that is named, or change the pod spec."
+    return diagnosis("PodRefused", f"{what} may not have its pod: {message}", remedy)

@@ -1,0 +1,155 @@
+"""What a run begins with: pinned in its status at the first attempt, so that later edits never reach it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..api import wire
+from ..api.flow_deployment import (
+    DEFAULT_PRE_RUNNING_DEADLINE,
+    DaskKubernetesEnvironment,
+    Diagnosis,
+    Environment,
+    FlowDeploymentSpec,
+    RemoteEnvironment,
+    parse_spec,
+)
+from . import build, diagnosis
+
+if TYPE_CHECKING:
+    from ..api.flow_run import FlowRunSpec
+    from ..api.settings import Settings
+    from .types import Manifest
+
+# Seconds a flow has to end after SIGTERM, and a callback to run; both end up in the pod's grace period.
+STOP_GRACE = 10
+HOOK_TIMEOUT = 30
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """Everything the children of a run are made from, read back from its status."""
+
+    image: str
+    parameters: dict[str, Any]
+    environment: Environment
+    flow: wire.FlowRef
+    callbacks: tuple[str, ...]
+    runner: dict[str, Any]
+    bounds: dict[str, int]
+    code: str  # ConfigMap with the code, "" where it is in the image
+    pull_secrets: tuple[str, ...]
+
+    @property
+    def dask(self) -> DaskKubernetesEnvironment | None:
+        """Return the environment if the run has a cluster of its own."""
+        return self.environment.dask_kubernetes
+
+    @property
+    def hooks(self) -> bool:
+        """Return whether the runner pod needs a flow-hooks container."""
+        return bool(self.callbacks)
+
+    @property
+    def pre_running_deadline(self) -> int:
+        """Return the seconds until the flow must have begun."""
+        return self.bounds.get("preRunningDeadlineSeconds", DEFAULT_PRE_RUNNING_DEADLINE)
+
+    @property
+    def grace(self) -> int:
+        """Return the pod's grace period: enough for the flow to stop and for on_exit to run."""
+        return STOP_GRACE + 5 + (HOOK_TIMEOUT if self.hooks else 0)
+
+
+def read(status: dict[str, Any]) -> Pinned:
+    """Read back what a run was pinned to."""
+    kept = status["pinned"]
+    return Pinned(
+        image=status["image"],
+        parameters=status.get("parameters", {}),
+        environment=Environment.model_validate(status["environment"]),
+        flow=kept["flow"],
+        callbacks=tuple(kept.get("callbacks", ())),
+        runner=kept.get("runner", {}),
+        bounds=kept.get("bounds", {}),
+        code=kept.get("code", ""),
+        pull_secrets=tuple(kept.get("pullSecrets", ())),
+    )
+
+
+def pin(deployment: Manifest, run: FlowRunSpec, settings: Settings) -> dict[str, Any]:
+    """Return the status fields that pin a run to a Ready deployment."""
+    spec = parse_spec(deployment["spec"])
+    status = deployment["status"]
+    target = build.Target.of(deployment)
+    flow = status["flow"]
+    return {
+        "image": status["image"],
+        "parameters": {**spec.parameters, **(run.parameters or {})},
+        "environment": effective_environment(spec, flow).to_wire(),
+        "pinned": {
+            "flow": _flow_ref(spec),
+            "callbacks": flow.get("callbacks", []),
+            "runner": spec.runner.to_wire(),
+            "bounds": {**spec.run.to_wire(), **_bounds(run)},
+            "deploymentGeneration": deployment["metadata"]["generation"],
+            "pullSecrets": _pull_secrets(spec, settings),
+            **_code(target, status, spec),
+        },
+    }
+
+
+def _bounds(run: FlowRunSpec) -> dict[str, Any]:
+    every = run.to_wire()
+    return {key: every[key] for key in every if key.endswith(("Seconds", "Finished"))}
+
+
+def _flow_ref(spec: FlowDeploymentSpec) -> wire.FlowRef:
+    file, _, attribute = spec.flow.entrypoint.partition(":")
+    if spec.flow.pickle:
+        file, attribute = "flow.flow", ""
+    return {"location": f"{wire.FLOWS_DIR}/{file}", "attribute": attribute}
+
+
+def _code(target: build.Target, status: dict[str, Any], spec: FlowDeploymentSpec) -> dict[str, str]:
+    if not (spec.storage and spec.storage.bytes is not None):
+        return {}
+    from .names import build_child, digest
+
+    sha256 = status["build"]["sourceDigest"].removeprefix("sha256:")
+    file = _flow_ref(spec)["location"].rpartition("/")[2]
+    return {"code": build_child(target.name, "code", digest(file, sha256))}
+
+
+def _pull_secrets(spec: FlowDeploymentSpec, settings: Settings) -> list[str]:
+    docker = spec.storage and spec.storage.docker
+    own = [docker.push_secret] if docker and docker.push_secret else []
+    return list(dict.fromkeys([*own, *settings.image_pull_secrets]))
+
+
+def effective_environment(spec: FlowDeploymentSpec, flow: dict[str, Any]) -> Environment:
+    """Return the resource's environment, else the flow's own, else remote: Git has the last word."""
+    if spec.environment:
+        return spec.environment
+    declared: dict[str, Any] = flow.get("environment") or {}
+    environment = Environment.model_validate(declared)
+    if environment.remote is None and environment.dask_kubernetes is None:
+        return Environment(remote=RemoteEnvironment())
+    return environment
+
+
+def wrong_parameters(flow: dict[str, Any], parameters: dict[str, Any]) -> Diagnosis | None:
+    """Return what is wrong with a run's parameters, by what the flow said of itself, or None."""
+    declared = {each["name"]: each for each in flow.get("parameters", ())}
+    unknown = sorted(set(parameters) - set(declared))
+    missing = sorted(name for name, each in declared.items() if each.get("required") and name not in parameters)
+    if not unknown and not missing:
+        return None
+    said = [f"unknown: {', '.join(unknown)}"] if unknown else []
+    said += [f"missing: {', '.join(missing)}"] if missing else []
+    return diagnosis.diagnosis(
+        "ParametersInvalid",
+        f"The parameters do not fit flow {flow.get('name', '')!r} ({'; '.join(said)}).",
+        f"It takes: {', '.join(sorted(declared)) or 'none'}. Create another FlowRun with these.",
+    )

@@ -1,0 +1,304 @@
+"""What to do about a FlowRun: an ordered tuple of checks, the first with an opinion wins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..api import conditions as words
+from ..api.flow_deployment import DEFAULT_PRE_RUNNING_DEADLINE, Diagnosis
+from ..api.flow_run import FINISHED, FlowRunSpec
+from . import dask_health, diagnosis, pinned, verdict
+from .clean_up import clean_up
+from .conditions import Conditions, announcements, find, is_true
+from .dask_cluster import dask_autoscaler, dask_cluster
+from .runner_pod import HOOKS, MAIN, runner_pod
+from .times import duration, seconds_since, stamp
+from .types import Manifest, ObservedRun, Plan
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ..api.settings import Settings
+
+# Seconds a problem may last before it ends the attempt: longer than a slow registry, shorter than a night.
+PULL_PATIENCE = 60.0
+# Seconds after main ended until hooks that say nothing are given up: their own limit is enforced inside.
+HOOKS_PATIENCE = pinned.HOOK_TIMEOUT + 30.0
+
+
+@dataclass
+class Case:
+    """One unfinished run being decided: the questions' shared paper."""
+
+    run: Manifest
+    spec: FlowRunSpec
+    seen: ObservedRun
+    settings: Settings
+    now: datetime
+    status: dict[str, Any]
+    conditions: Conditions
+    create: tuple[Manifest, ...] = ()
+    again_after: float | None = None
+
+    @property
+    def pinned(self) -> pinned.Pinned:
+        """Return what the run began with; checks after `it_has_begun` may rely on it."""
+        return pinned.read(self.status)
+
+    def look_again(self, seconds: float) -> None:
+        """Ask to be called again, at the earliest of all wishes."""
+        seconds = max(seconds, 0.05)
+        self.again_after = seconds if self.again_after is None else min(seconds, self.again_after)
+
+    def blocked(self, why: Diagnosis) -> None:
+        """Show what the run waits for; it may still heal."""
+        self.status["diagnosis"] = why.to_wire()
+        self.conditions.working(why.reason, f"{why.message} {why.remedy}")
+
+    def fail(self, why: Diagnosis) -> bool:
+        """End the run as failed."""
+        self.status["phase"] = "Failed"
+        self.status["diagnosis"] = why.to_wire()
+        self.conditions.set(words.SUCCEEDED, "False", why.reason, why.message)
+        self.conditions.stuck(why.reason, f"{why.message} {why.remedy}")
+        return self._complete()
+
+    def succeed(self) -> bool:
+        """End the run as succeeded."""
+        self.status["phase"] = "Succeeded"
+        self.status.pop("diagnosis", None)
+        self._complete()
+        message = f"The flow succeeded in {self.status['duration']}."
+        self.conditions.set(words.SUCCEEDED, "True", "Succeeded", message)
+        self.conditions.done("Succeeded", message)
+        return True
+
+    def _complete(self) -> bool:
+        self.create = ()
+        self.status["completionTime"] = stamp(self.now)
+        began = self.status.get("startTime") or self.status["completionTime"]
+        self.status["duration"] = duration(seconds_since(began, self.now))
+        return True
+
+
+def decide(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) -> Plan:
+    """Return what to do about a run."""
+    old: dict[str, Any] = run.get("status") or {}
+    if old.get("phase") in FINISHED or run["metadata"].get("deletionTimestamp"):
+        return clean_up(run, seen, now)
+    generation = run["metadata"]["generation"]
+    case = Case(
+        run=run,
+        spec=FlowRunSpec.model_validate(run["spec"]),
+        seen=seen,
+        settings=settings,
+        now=now,
+        status={key: value for key, value in old.items() if key != "conditions"},
+        conditions=Conditions(old.get("conditions", ()), generation, now),
+    )
+    for check in CHECKS:
+        if check(case):
+            break
+    new = {**case.status, "observedGeneration": generation, "conditions": case.conditions.to_list()}
+    return Plan(
+        status=new if new != old else None,
+        create=case.create,
+        announce=announcements(old, new),
+        again_after=case.again_after,
+    )
+
+
+def it_has_begun(case: Case) -> bool:
+    """The run is pinned to a Ready deployment and its first attempt is recorded, before any child is made."""
+    if case.status.get("attempt"):
+        return False
+    case.status["phase"] = "Pending"
+    case.conditions.set(words.SUCCEEDED, "Unknown", "Pending", "The run has not begun.")
+    if why := _not_ready(case.seen.deployment, case.spec.deployment):
+        return _wait_for_deployment(case, why)
+    deployment = case.seen.deployment
+    assert deployment is not None, "_not_ready says so"  # noqa: S101
+    case.status.update(pinned.pin(deployment, case.spec, case.settings))
+    if wrong := pinned.wrong_parameters(deployment["status"]["flow"], case.status["parameters"]):
+        return case.fail(wrong)
+    case.status["attempt"] = 1
+    case.status["phase"] = "SettingUp"
+    case.status.pop("diagnosis", None)
+    case.conditions.set(words.SUCCEEDED, "Unknown", "Running", "The run has not ended.")
+    case.conditions.set(words.SET_UP, "Unknown", "SettingUp", "The run's pods are being made.")
+    case.conditions.working("SettingUp", "The run's pods are being made.")
+    return False
+
+
+def _wait_for_deployment(case: Case, why: Diagnosis) -> bool:
+    limit = case.spec.pre_running_deadline_seconds or DEFAULT_PRE_RUNNING_DEADLINE
+    left = limit - seconds_since(case.run["metadata"]["creationTimestamp"], case.now)
+    if left <= 0:
+        return case.fail(why)
+    case.blocked(why)
+    case.look_again(left)
+    return True
+
+
+def _not_ready(deployment: Manifest | None, name: str) -> Diagnosis | None:
+    if deployment is None:
+        return diagnosis.diagnosis(
+            "DeploymentNotFound",
+            f"There is no FlowDeployment {name!r} in this namespace.",
+            "Apply it and the run begins by itself, or create a FlowRun of another deployment.",
+        )
+    status = deployment.get("status") or {}
+    current = status.get("observedGeneration") == deployment["metadata"]["generation"]
+    if current and is_true(status, words.READY):
+        return None
+    said = find(status, words.READY)
+    return diagnosis.diagnosis(
+        "DeploymentNotReady",
+        f"FlowDeployment {name} is not Ready"
+        + (f": {said['message']}" if said and current else " yet: the operator has not looked at its latest change."),
+        f"See kubectl describe flowdeployment {name}; the run begins by itself when it is Ready.",
+    )
+
+
+def children_are_made(case: Case) -> bool:
+    """Cluster and runner pod exist; both at once: the runner waits for the scheduler, not the operator."""
+    pins, attempt = case.pinned, case.status["attempt"]
+    wanted: list[Manifest] = []
+    if pins.dask and case.seen.cluster is None and case.seen.runner is None:
+        wanted.append(dask_cluster(case.run, pins, attempt, case.settings))
+    if pins.dask and case.seen.autoscaler is None and case.seen.runner is None:
+        wanted.append(dask_autoscaler(case.run, pins, attempt))
+    if case.seen.runner is None:
+        if case.seen.runner_gone or case.conditions.status(words.STARTED) is not None:
+            return case.fail(_lost(case))
+        # Last: where the pod is, everything it needs was made.
+        wanted.append(runner_pod(case.run, pins, attempt, case.settings))
+    case.create = tuple(wanted)
+    if case.seen.refused:
+        return _wait_or_fail(case, diagnosis.refused(f"FlowRun {case.run['metadata']['name']}", case.seen.refused))
+    return False
+
+
+def _lost(case: Case) -> Diagnosis:
+    return diagnosis.diagnosis(
+        "RunnerDeleted",
+        f"The runner pod {case.status.get('pod', '')} is gone and left no verdict.",
+        "Create another FlowRun. To end a run, delete the FlowRun, not its pod.",
+    )
+
+
+def _wait_or_fail(case: Case, why: Diagnosis, patience: float | None = None) -> bool:
+    """Show what the run waits for, and end it when its patience is over."""
+    made = find({"conditions": case.conditions.to_list()}, words.SET_UP)
+    since = seconds_since(made["lastTransitionTime"] if made else None, case.now)
+    limit = min(case.pinned.pre_running_deadline, patience or case.pinned.pre_running_deadline)
+    if since >= limit:
+        return case.fail(why)
+    case.blocked(why)
+    case.look_again(min(limit - since, 10.0))
+    return True
+
+
+def the_cluster_is_healthy(case: Case) -> bool:
+    """Scheduler and workers run, or may still come to."""
+    if case.pinned.dask is None or _main_ended(case):
+        return False
+    dask_health.count_workers(case.status, case.seen)
+    if why := dask_health.broken(case.seen):
+        return case.fail(why)
+    if why := dask_health.waiting(case.seen, case.now):
+        patience = PULL_PATIENCE if why.reason == "ImagePullFailed" else None
+        if case.conditions.status(words.STARTED) is None:
+            return _wait_or_fail(case, why, patience)
+        # A worker that cannot come while others work is shown, and does not end the run.
+        case.status["diagnosis"] = why.to_wire()
+    return False
+
+
+def _main_ended(case: Case) -> bool:
+    return case.seen.runner is not None and verdict.terminated(case.seen.runner) is not None
+
+
+def the_runner_has_started(case: Case) -> bool:
+    """The flow's container runs, or has run."""
+    pod = case.seen.runner
+    if pod is None:
+        return True
+    began = verdict.began(pod)
+    if began is None:
+        return _not_started(case, pod)
+    if case.conditions.status(words.STARTED) != "True":
+        case.status["startTime"] = began
+        case.status["pod"] = pod["metadata"]["name"]
+        case.status["phase"] = "Running"
+        case.status.setdefault("stages", {})["setUp"] = _set_up_seconds(case, began)
+        case.conditions.set(words.SET_UP, "True", "SetUp", "The run's pods are made.")
+        case.conditions.set(words.STARTED, "True", "Started", f"The flow runs in pod {pod['metadata']['name']}.")
+        case.conditions.working("Running", f"The flow runs in pod {pod['metadata']['name']}.")
+        case.status.pop("diagnosis", None)
+    return False
+
+
+def _set_up_seconds(case: Case, began: str) -> str:
+    created = case.run["metadata"]["creationTimestamp"]
+    return duration(max(0.0, seconds_since(created, case.now) - seconds_since(began, case.now)))
+
+
+def _not_started(case: Case, pod: Manifest) -> bool:
+    if pod["metadata"].get("deletionTimestamp"):
+        return case.fail(_lost(case))
+    if (pod.get("status") or {}).get("phase") == "Failed":  # refused or evicted by the kubelet
+        return case.fail(diagnosis.killed(pod, MAIN, {}))
+    if why := diagnosis.waiting_for(pod):
+        return _wait_or_fail(case, why, PULL_PATIENCE if why.reason == "ImagePullFailed" else None)
+    case.look_again(case.pinned.pre_running_deadline)
+    late = diagnosis.diagnosis(
+        "NotStarted",
+        f"Pod {pod['metadata']['name']} did not begin in time.",
+        f"See kubectl describe pod {pod['metadata']['name']}.",
+    )
+    made = find({"conditions": case.conditions.to_list()}, words.SET_UP)
+    if seconds_since(made["lastTransitionTime"] if made else None, case.now) >= case.pinned.pre_running_deadline:
+        return case.fail(late)
+    return True
+
+
+def it_has_ended(case: Case) -> bool:
+    """Main has ended, the hooks too, and there is a verdict."""
+    pod = case.seen.runner
+    ended = verdict.terminated(pod) if pod else None
+    if pod is None or ended is None:
+        return True
+    hooks = verdict.hooks_report(pod)
+    if case.pinned.hooks and hooks is None:
+        return _finishing(case, ended)
+    report = verdict.flow_report(ended)
+    verdict.record(case.status, report, hooks or [])
+    why = verdict.failure(pod, ended, report, hooks or [], declared=case.pinned.callbacks)
+    return case.fail(why) if why else case.succeed()
+
+
+def _finishing(case: Case, ended: dict[str, Any]) -> bool:
+    left = HOOKS_PATIENCE - seconds_since(ended.get("finishedAt"), case.now)
+    if left <= 0:
+        return case.fail(
+            diagnosis.diagnosis(
+                "HooksLost",
+                f"Container {HOOKS} said nothing within {HOOKS_PATIENCE:.0f} s of the end of {MAIN}.",
+                "Look at its log; whether on_exit ran is not known.",
+            )
+        )
+    case.status["phase"] = "Finishing"
+    case.conditions.working("Finishing", "The flow has ended; its callbacks have not.")
+    case.look_again(left)
+    return True
+
+
+CHECKS = (
+    it_has_begun,  # pinned to a Ready deployment, before any child is made
+    children_are_made,  # cluster and runner pod exist
+    the_cluster_is_healthy,  # scheduler and workers run, or may still come to
+    the_runner_has_started,  # the flow's container runs, or has run
+    it_has_ended,  # and there is a verdict
+)

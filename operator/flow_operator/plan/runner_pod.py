@@ -1,0 +1,124 @@
+"""The runner pod: main, and flow-hooks where a callback is declared (docs/callbacks.md says why it is so)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..api import labels, wire
+from . import names, pods
+from .pinned import HOOK_TIMEOUT, STOP_GRACE, Pinned
+
+if TYPE_CHECKING:
+    from ..api.settings import Settings
+    from .types import Manifest
+
+MAIN = "main"
+HOOKS = "flow-hooks"
+_HOOKS_MOUNT = {"name": "hooks", "mountPath": wire.HOOKS_DIR}
+
+
+def runner_pod(run: Manifest, pinned: Pinned, attempt: int, settings: Settings) -> Manifest:
+    """Return the pod that runs the flow once."""
+    meta = run["metadata"]
+    env = [*pinned.runner.get("env", ()), *pods.environment(_variables(run, pinned, attempt))]
+    account = pinned.runner.get("serviceAccountName")
+    volumes, mounts = code_mount(pinned)
+    if pinned.hooks:
+        volumes = [*volumes, {"name": "hooks", "emptyDir": {}}]
+    resources = pinned.runner.get("resources") or settings.runner.resources or None
+    main = pods.container(
+        name=MAIN,
+        image=pinned.image,
+        command=["python3", "-m", "flow_operator.runner", "run"],
+        env=env,
+        mounts=[*mounts, *([_HOOKS_MOUNT] if pinned.hooks else [])],
+        resources=resources,
+    )
+    return pods.pod(
+        name=names.runner_pod(meta["name"], meta["uid"], attempt),
+        namespace=meta["namespace"],
+        labels=names.run_labels(meta["name"], meta["uid"], attempt, labels.RUNNER),
+        owner=names.owner("FlowRun", meta["name"], meta["uid"]),
+        containers=[main, *([_hooks_container(pinned, env, mounts)] if pinned.hooks else [])],
+        volumes=volumes,
+        pull_secrets=list(pinned.pull_secrets),
+        terminationGracePeriodSeconds=pinned.grace,
+        nodeSelector=pinned.runner.get("nodeSelector") or None,
+        tolerations=pinned.runner.get("tolerations") or None,
+        serviceAccountName=account,
+        automountServiceAccountToken=bool(account),
+        activeDeadlineSeconds=pinned.bounds.get("activeDeadlineSeconds"),
+    )
+
+
+def _variables(run: Manifest, pinned: Pinned, attempt: int) -> dict[str, str]:
+    return {
+        **pods.HOME,
+        wire.RUN_ENV: pods.compact(run_request(run, pinned, attempt)),
+        "FLOW_OPERATOR_CALLBACKS": ",".join(pinned.callbacks),
+    }
+
+
+def run_request(run: Manifest, pinned: Pinned, attempt: int) -> wire.RunRequest:
+    """Return what the runner is told."""
+    meta = run["metadata"]
+    return {
+        "flow": pinned.flow,
+        "run": {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"], "attempt": attempt},
+        "parameters": pinned.parameters,
+        "executor": _executor(run, pinned, attempt),
+        "hooks": pinned.hooks,
+        "stopGraceSeconds": STOP_GRACE,
+        "hookTimeoutSeconds": HOOK_TIMEOUT,
+    }
+
+
+def _executor(run: Manifest, pinned: Pinned, attempt: int) -> wire.ExecutorSpec:
+    meta = run["metadata"]
+    if pinned.dask:
+        cluster = names.dask_cluster(meta["name"], meta["uid"], attempt)
+        return {
+            "kind": "Dask",
+            "address": f"tcp://{cluster}-scheduler.{meta['namespace']}.svc:8786",
+            "minWorkers": pinned.dask.min_workers,
+            "connectTimeoutSeconds": pinned.pre_running_deadline,
+        }
+    remote = pinned.environment.remote
+    if remote is None:
+        return {"kind": "Local"}
+    spec: wire.ExecutorSpec = {"kind": remote.executor, "kwargs": dict(remote.executor_kwargs)}
+    if remote.executor == "Dask":
+        spec["address"] = str(remote.executor_kwargs.get("address", ""))
+    return spec
+
+
+def code_mount(pinned: Pinned) -> tuple[list[Manifest], list[Manifest]]:
+    """Return volumes and mounts of the code: none where it is in the image."""
+    if not pinned.code:
+        return [], []
+    return (
+        [pods.config_map_volume("code", pinned.code)],
+        [{"name": "code", "mountPath": wire.FLOWS_DIR, "readOnly": True}],
+    )
+
+
+def _hooks_container(pinned: Pinned, env: list[Manifest], mounts: list[Manifest]) -> Manifest:
+    return pods.container(
+        name=HOOKS,
+        image=pinned.image,
+        command=_hooks("serve"),
+        env=env,
+        mounts=[*mounts, _HOOKS_MOUNT],
+        # A hooks process that was killed begins again and finds its receipts; it exits 0 by itself always.
+        restartPolicy="OnFailure",
+        resources={"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "512Mi"}},
+        lifecycle={
+            "postStart": {"exec": {"command": _hooks("started")}},
+            "preStop": {"exec": {"command": _hooks("drain")}},
+        },
+    )
+
+
+def _hooks(command: str) -> list[str]:
+    # -I -S: no site-packages, so that the idle process stays small; no shell, so that the image needs none.
+    return ["python3", "-I", "-S", wire.HOOKS_PROGRAM, command]

@@ -1,0 +1,75 @@
+"""The values decisions are made of and end in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """An object to act on, as the API server names it."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str | None = None
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Ref:
+        """Return the reference of an object, with its UID: a namesake made later is not it."""
+        meta = manifest["metadata"]
+        return cls(manifest["apiVersion"], manifest["kind"], meta["namespace"], meta["name"], meta.get("uid"))
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """A Kubernetes Event to be: its reason is a condition's reason."""
+
+    type: str  # Normal or Warning
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do about one object: tell first, then do. Every part may be repeated without harm."""
+
+    status: Manifest | None = None  # the whole new status; None: leave it
+    create: tuple[Manifest, ...] = ()
+    delete: tuple[Ref, ...] = ()
+    unblock: tuple[Ref, ...] = ()  # take the finalizers off: their owner is gone
+    announce: tuple[Announcement, ...] = ()
+    again_after: float | None = None  # seconds until to look again without an event
+
+
+@dataclass(frozen=True)
+class ObservedRun:
+    """What the watches delivered about one run."""
+
+    deployment: Manifest | None = None
+    runner: Manifest | None = None  # the runner pod of the current attempt
+    runner_gone: bool = False  # it was there and was deleted
+    runners: tuple[Manifest, ...] = ()  # runner pods of all attempts
+    cluster: Manifest | None = None
+    autoscaler: Manifest | None = None
+    dask_pods: tuple[Manifest, ...] = ()
+    dask_deployments: tuple[Manifest, ...] = ()
+    refused: str | None = None  # why the API server refused a child of ours
+
+
+@dataclass(frozen=True)
+class ObservedDeployment:
+    """What the watches delivered about one deployment."""
+
+    source: str | None = None  # content of the referenced ConfigMap key
+    source_missing: str | None = None  # why there is none
+    builders: tuple[Manifest, ...] = ()
+    checks: tuple[Manifest, ...] = ()
+    config_maps: tuple[Manifest, ...] = ()
+    ca_bundle: str | None = None
+    pinned_config_maps: frozenset[str] = field(default_factory=frozenset)  # code that unfinished runs mount
+    refused: str | None = None

@@ -1,0 +1,147 @@
+"""How a run ended: from main's exit code, the flow's own report and the receipts, never from the pod's phase."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ..api import wire
+from . import diagnosis
+from .diagnosis import container_states, ended
+from .runner_pod import HOOKS, MAIN
+from .times import duration
+
+if TYPE_CHECKING:
+    from ..api.flow_deployment import Diagnosis
+    from .types import Manifest
+
+
+def began(pod: Manifest) -> str | None:
+    """Return when main began, or None."""
+    for name, state, _ in container_states(pod):
+        if name == MAIN:
+            for kind in ("running", "terminated"):
+                if started := (state.get(kind) or {}).get("startedAt"):
+                    return str(started)
+    return None
+
+
+def terminated(pod: Manifest) -> dict[str, Any] | None:
+    """Return main's terminated state, or None while it may still run."""
+    return ended(pod, MAIN)
+
+
+def _read(message: str | None) -> dict[str, Any]:
+    try:
+        report = json.loads(message or "")
+    except ValueError:
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+def flow_report(state: dict[str, Any]) -> wire.RunReport:
+    """Return what the runner said; empty where it was killed before it could."""
+    report: wire.RunReport = _read(state.get("message"))  # type: ignore[assignment]
+    return report
+
+
+def hooks_report(pod: Manifest) -> list[dict[str, Any]] | None:
+    """Return the receipts once the hooks container has ended for good, else None."""
+    for name, state, _ in container_states(pod):
+        if name == HOOKS and (done := state.get("terminated")):
+            receipts = _read(done.get("message")).get("hooks", [])
+            return receipts if isinstance(receipts, list) else []
+    return None
+
+
+def record(status: dict[str, Any], report: wire.RunReport, hooks: list[dict[str, Any]]) -> None:
+    """Write what the pod said into a status."""
+    stages = {name: duration(seconds) for name, seconds in report.get("stages", {}).items()}
+    if stages:
+        status["stages"] = {**status.get("stages", {}), **stages}
+    if "result" in report:
+        status["result"] = report["result"]
+    if omitted := report.get("resultOmitted"):
+        status["resultOmitted"] = omitted
+    if error := report.get("error"):
+        status["error"] = {**error, "message": diagnosis.scrub(error.get("message", ""))}
+    if seen := report.get("workersSeen"):
+        status["workers"] = {"desired": 0, "ready": 0, "peak": 0, **status.get("workers", {}), "computed": seen}
+    if hooks:
+        status["hooks"] = [_hook(each) for each in hooks]
+
+
+def _hook(receipt: dict[str, Any]) -> dict[str, Any]:
+    message = receipt.get("message") or _sentence(receipt.get("error"))
+    kept = {key: receipt[key] for key in ("name", "state", "tries", "startTime", "endTime") if key in receipt}
+    return {**kept, "message": diagnosis.scrub(message)[:1000]} if message else kept
+
+
+def _sentence(error: Any) -> str:
+    if not isinstance(error, dict):
+        return ""
+    return f"{error.get('type', 'error')}: {error.get('message', '')}".rstrip(": ")
+
+
+def failure(
+    pod: Manifest,
+    state: dict[str, Any],
+    report: wire.RunReport,
+    hooks: list[dict[str, Any]],
+    declared: tuple[str, ...],
+) -> Diagnosis | None:
+    """Return why the run failed, or None: on_start first, then the flow, then on_exit (docs/callbacks.md)."""
+    receipts = {each.get("name"): each for each in hooks}
+    if state.get("exitCode") == wire.EXIT_ON_START_FAILED or report.get("reason") == "OnStartFailed":
+        return _hook_failed("OnStartFailed", receipts.get("on_start", {}), "The flow did not run.")
+    if state.get("reason") == "OOMKilled" or report.get("state") is None:
+        return diagnosis.killed(pod, MAIN, state)
+    if report["state"] != "Succeeded" or state.get("exitCode") != wire.EXIT_OK:
+        return _flow_failed(pod, state, report)
+    on_exit = receipts.get("on_exit", {})
+    if on_exit.get("state") == "Failed":
+        return _hook_failed("OnExitFailed", on_exit, "The flow itself succeeded.")
+    if "on_exit" in declared and not on_exit:
+        return diagnosis.diagnosis(
+            "HooksLost",
+            "There is no receipt of on_exit; whether it ran is not known. The flow itself succeeded.",
+            f"Look at the log: kubectl logs {pod['metadata']['name']} -c {HOOKS}",
+        )
+    return None
+
+
+def _hook_failed(reason: str, receipt: dict[str, Any], flow: str) -> Diagnosis:
+    name = "on_start" if reason == "OnStartFailed" else "on_exit"
+    said = receipt.get("message") or _sentence(receipt.get("error")) or "no message"
+    return diagnosis.diagnosis(
+        reason,
+        f"Callback {name} failed: {said}. {flow}",
+        f"Mend the callback, and create another FlowRun; its output is in the log of container {HOOKS}.",
+    )
+
+
+_REMEDIES = {
+    "FlowRaised": "Mend the flow or its input; the whole traceback is in the pod's log.",
+    "FlowExited": "The flow called sys.exit; let it return instead, or exit with 0.",
+    "LoadFailed": "Mend the flow's module; the whole traceback is in the pod's log.",
+    "BadParameters": "Create another FlowRun with parameters the flow takes.",
+    "SchedulerUnreachable": "See the events of the run's Dask scheduler and the namespace's network policies.",
+    "NoWorkers": "See the events of the run's Dask workers: resources, quota, image.",
+    "SchedulerLost": "See why the Dask scheduler ended: its memory limit is in schedulerSpec.",
+    "Stopped": "The runner was told to stop. Create another FlowRun.",
+}
+
+
+def _flow_failed(pod: Manifest, state: dict[str, Any], report: wire.RunReport) -> Diagnosis:
+    reason = report.get("reason", "FlowFailed")
+    if reason == "Stopped" or (pod.get("status") or {}).get("reason") in ("DeadlineExceeded", "Evicted"):
+        by_platform = diagnosis.killed(pod, MAIN, state)
+        if by_platform.reason != "Killed":
+            return by_platform
+    error = report.get("error", {})
+    said = _sentence(error) or f"exit code {state.get('exitCode')}"
+    frames = error.get("frames") or []
+    where = f" (at {frames[-1]})" if frames else ""
+    return diagnosis.diagnosis(
+        reason, f"The flow failed: {said}{where}.", _REMEDIES.get(reason, "See the pod's log.")
+    )
