@@ -80,7 +80,11 @@ def inputs_of(deployment: Manifest, spec: FlowDeploymentSpec, code: Code, settin
     prefix = (docker.registry_url or settings.registry).strip("/")
     image = docker.image_name or f"{meta['namespace']}-{meta['name']}".replace(".", "-")
     return Inputs(
-        code, docker, docker.base_image or settings.runtime_image, f"{prefix}/{image}" if prefix else "", rebuild
+        code,
+        docker,
+        docker.base_image or settings.runtime_image,
+        f"{prefix}/{image}" if prefix else "",
+        rebuild,
     )
 
 
@@ -174,7 +178,11 @@ def builder_pod(target: Target, inputs: Inputs, attempt: int, settings: Settings
     assert inputs.docker is not None, "bytes storage builds nothing"  # noqa: S101
     volumes = [pods.config_map_volume("source", code_name(target, inputs.code))]
     mounts = [{"name": "source", "mountPath": CODE_DIR, "readOnly": True}]
-    env = {**pods.HOME, wire.BUILD_ENV: pods.compact(build_request(target, inputs, settings)), **_index(settings)}
+    env = {
+        **pods.HOME,
+        wire.BUILD_ENV: pods.compact(build_request(target, inputs, settings)),
+        **_index(settings),
+    }
     if ca:
         volumes.append(pods.config_map_volume("ca", ca_name(target, ca)))
         mounts.append({"name": "ca", "mountPath": CA_DIR, "readOnly": True})
@@ -238,7 +246,10 @@ def check_pod(
                 name="check",
                 image=image,
                 command=["python3", "-m", "flow_operator.runner", "check"],
-                env=[*spec.runner.env, *pods.environment({**pods.HOME, wire.CHECK_ENV: pods.compact(request)})],
+                env=[
+                    *spec.runner.env,
+                    *pods.environment({**pods.HOME, wire.CHECK_ENV: pods.compact(request)}),
+                ],
                 mounts=mounts,
                 resources=settings.runner.resources or None,
             )

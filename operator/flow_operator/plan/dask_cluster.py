@@ -49,8 +49,18 @@ def dask_cluster(run: Manifest, pinned: Pinned, attempt: int, settings: Settings
                     "publishNotReadyAddresses": True,
                     "selector": {"dask.org/cluster-name": name, DASK_COMPONENT: "scheduler"},
                     "ports": [
-                        {"name": "tcp-comm", "protocol": "TCP", "port": SCHEDULER_PORT, "targetPort": "tcp-comm"},
-                        {"name": "http-dashboard", "protocol": "TCP", "port": HTTP_PORT, "targetPort": "http-dashboard"},
+                        {
+                            "name": "tcp-comm",
+                            "protocol": "TCP",
+                            "port": SCHEDULER_PORT,
+                            "targetPort": "tcp-comm",
+                        },
+                        {
+                            "name": "http-dashboard",
+                            "protocol": "TCP",
+                            "port": HTTP_PORT,
+                            "targetPort": "http-dashboard",
+                        },
                     ],
                 },
             },
@@ -162,4 +172,3 @@ def _filled(wanted: Manifest | None, default: Manifest, pinned: Pinned) -> Manif
         "containers": [filled, *containers[1:]],
         "volumes": [{"name": "tmp", "emptyDir": {}}, *volumes, *spec.get("volumes", ())],
     }
-

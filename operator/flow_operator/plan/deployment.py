@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ def decide(deployment: Manifest, seen: ObservedDeployment, settings: Settings, n
         seen=seen,
         settings=settings,
         now=now,
-        status={key: value for key, value in old.items() if key != "conditions"},
+        status={key: copy.deepcopy(value) for key, value in old.items() if key != "conditions"},
         conditions=Conditions(old.get("conditions", ()), generation, now),
         target=build.Target.of(deployment),
     )
@@ -278,9 +279,7 @@ def all_is_well(case: Case) -> bool:
     if case.seen.ca_bundle:
         needed.add(build.ca_name(case.target, case.seen.ca_bundle))
     case.delete += tuple(
-        Ref.of(each)
-        for each in case.seen.config_maps
-        if each["metadata"]["name"] not in needed and not _dying(each)
+        Ref.of(each) for each in case.seen.config_maps if each["metadata"]["name"] not in needed and not _dying(each)
     )
     return True
 

@@ -172,7 +172,9 @@ def refused(what: str, message: str) -> Diagnosis:
     if "exceeded quota" in message:
         remedy = "Raise the namespace's ResourceQuota, lower the requests, or wait until other pods end."
     elif "violates PodSecurity" in message:
-        remedy = "Change the pod spec in spec.environment or spec.runner so that the namespace's Pod Security allows it."
+        remedy = (
+            "Change the pod spec in spec.environment or spec.runner so that the namespace's Pod Security allows it."
+        )
     else:
         remedy = "Ask whoever runs the admission policy that is named, or change the pod spec."
     return diagnosis("PodRefused", f"{what} may not have its pod: {message}", remedy)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .types import Manifest
+if TYPE_CHECKING:
+    from .types import Manifest
 
 USER = 65532  # "nonroot" of the distroless images: a number that no base image gives to somebody else
 
@@ -97,7 +98,13 @@ def container(
 
 
 def config_map(
-    *, name: str, namespace: str, labels: dict[str, str], owner: Manifest, text: dict[str, str], binary: dict[str, str]
+    *,
+    name: str,
+    namespace: str,
+    labels: dict[str, str],
+    owner: Manifest,
+    text: dict[str, str],
+    binary: dict[str, str],
 ) -> Manifest:
     """Return an immutable ConfigMap: its name is a hash of its content."""
     return {

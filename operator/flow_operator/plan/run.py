@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ def decide(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) 
         seen=seen,
         settings=settings,
         now=now,
-        status={key: value for key, value in old.items() if key != "conditions"},
+        status={key: copy.deepcopy(value) for key, value in old.items() if key != "conditions"},
         conditions=Conditions(old.get("conditions", ()), generation, now),
     )
     for check in CHECKS:

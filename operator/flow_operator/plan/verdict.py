@@ -66,14 +66,22 @@ def record(status: dict[str, Any], report: wire.RunReport, hooks: list[dict[str,
     if error := report.get("error"):
         status["error"] = {**error, "message": diagnosis.scrub(error.get("message", ""))}
     if seen := report.get("workersSeen"):
-        status["workers"] = {"desired": 0, "ready": 0, "peak": 0, **status.get("workers", {}), "computed": seen}
+        status["workers"] = {
+            "desired": 0,
+            "ready": 0,
+            "peak": 0,
+            **status.get("workers", {}),
+            "computed": seen,
+        }
     if hooks:
         status["hooks"] = [_hook(each) for each in hooks]
 
 
 def _hook(receipt: dict[str, Any]) -> dict[str, Any]:
     message = receipt.get("message") or _sentence(receipt.get("error"))
-    kept = {key: receipt[key] for key in ("name", "state", "tries", "startTime", "endTime") if key in receipt}
+    kept: dict[str, Any] = {
+        key: receipt[key] for key in ("name", "state", "tries", "startTime", "endTime") if key in receipt
+    }
     return {**kept, "message": diagnosis.scrub(message)[:1000]} if message else kept
 
 
@@ -142,6 +150,4 @@ def _flow_failed(pod: Manifest, state: dict[str, Any], report: wire.RunReport) -
     said = _sentence(error) or f"exit code {state.get('exitCode')}"
     frames = error.get("frames") or []
     where = f" (at {frames[-1]})" if frames else ""
-    return diagnosis.diagnosis(
-        reason, f"The flow failed: {said}{where}.", _REMEDIES.get(reason, "See the pod's log.")
-    )
+    return diagnosis.diagnosis(reason, f"The flow failed: {said}{where}.", _REMEDIES.get(reason, "See the pod's log."))

@@ -1,0 +1,88 @@
+"""A small record keeper in the cluster: flows and callbacks write to it, so that tests need not trust the operator."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.support.cluster import Namespace, eventually, kubectl
+
+# Runs in the runtime image; keeps records in memory, in order of arrival.
+SERVER = """
+import http.server, json, time
+RECORDS = []
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        RECORDS.append({"received": time.time(), **body})
+        self.send_response(204); self.end_headers()
+    def do_GET(self):
+        data = json.dumps(RECORDS).encode()
+        self.send_response(200); self.end_headers(); self.wfile.write(data)
+    def log_message(self, *args): pass
+http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
+"""
+
+# What a flow's source begins with to be able to write records.
+CLIENT = """
+import json as _json, os as _os, time as _time, urllib.request as _request
+def record(what, **more):
+    # run and attempt come from the environment of callbacks, or from the request of the flow's own container
+    request = _json.loads(_os.environ.get("FLOW_OPERATOR_RUN", "{}")).get("run", {})
+    body = {"what": what, "at": _time.time(), "run": request.get("name"), "pod": _os.environ.get("HOSTNAME"), **more}
+    _request.urlopen(_request.Request("http://recorder:8000", data=_json.dumps(body).encode()), timeout=10)
+"""
+
+
+def start(namespace: Namespace, image: str) -> None:
+    """Start the recorder in a namespace."""
+    namespace.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "recorder", "labels": {"app": "recorder"}},
+            "spec": {
+                "automountServiceAccountToken": False,
+                "terminationGracePeriodSeconds": 0,
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": 65532,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [
+                    {
+                        "name": "recorder",
+                        "image": image,
+                        "command": ["python3", "-u", "-c", SERVER],
+                        "readinessProbe": {"tcpSocket": {"port": 8000}, "periodSeconds": 1},
+                        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                    }
+                ],
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "recorder"},
+            "spec": {"selector": {"app": "recorder"}, "ports": [{"port": 8000}]},
+        },
+    )
+    kubectl("-n", namespace.name, "wait", "--for=condition=Ready", "pod/recorder", "--timeout=60s")
+
+
+def records(namespace: Namespace, run: str | None = None) -> list[dict[str, Any]]:
+    """Return what was recorded, of one run or of all."""
+    path = f"/api/v1/namespaces/{namespace.name}/services/recorder:8000/proxy/"
+    found: list[dict[str, Any]] = json.loads(kubectl("get", "--raw", path))
+    return [each for each in found if run is None or each.get("run") == run]
+
+
+def names(namespace: Namespace, run: str) -> list[str]:
+    """Return the names of a run's records in order."""
+    return [each["what"] for each in records(namespace, run)]
+
+
+def wait_for(namespace: Namespace, run: str, what: str, within: float = 30) -> list[str]:
+    """Wait until a run has made a record."""
+    found: list[str] = eventually(lambda: names(namespace, run), lambda seen: what in seen, within, f"record {what}")
+    return found

@@ -1,0 +1,196 @@
+"""A registry that is slow, strict, broken or lying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from flow_operator.api.wire import BuildReport
+from flow_operator.images import registry as registry_module
+from flow_operator.images.credentials import Keychain
+from flow_operator.images.errors import (
+    DigestMismatchError,
+    RegistryError,
+    RegistryFailedError,
+    RegistryForbiddenError,
+    RegistryRateLimitedError,
+    RegistryUnauthorizedError,
+    RegistryUnreachableError,
+)
+from flow_operator.images.retries import Retries, retry_after
+from tests.support.registry import FakeRegistry, dropped, status, torn
+
+Build = Callable[..., BuildReport]
+KEYCHAIN = Keychain({"auths": {"registry.test": {"username": "robot", "password": "hunter2"}}})
+
+
+@pytest.mark.parametrize("fault", [status(500), status(502), status(503), dropped(), dropped(httpx.ConnectTimeout)])
+@pytest.mark.parametrize(
+    ("method", "part"),
+    [
+        ("GET", "/base/manifests"),
+        ("GET", "/base/blobs"),
+        ("HEAD", "/squares"),
+        ("POST", "/squares"),
+        ("PUT", "/squares"),
+    ],
+)
+def test_a_stumbling_registry_is_asked_again(
+    build: Build, registry: FakeRegistry, pauses: list[float], method: str, part: str, fault: object
+) -> None:
+    registry.fail(method, part, fault, fault)  # type: ignore[arg-type]
+    assert build()["digest"]
+    assert len(pauses) >= 2
+
+
+def test_pauses_grow_and_end(build: Build, registry: FakeRegistry, pauses: list[float]) -> None:
+    registry.fail("GET", "/base/manifests", *[status(503)] * 99)
+    with pytest.raises(RegistryFailedError) as caught:
+        build()
+    assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2]
+    assert caught.value.retryable
+
+
+def test_retry_after_is_obeyed_within_reason(build: Build, registry: FakeRegistry, pauses: list[float]) -> None:
+    registry.fail("GET", "/base/manifests", status(429, {"Retry-After": "7"}))
+    build()
+    assert pauses == [7.0]
+    registry.fail("GET", "/base/manifests", status(429, {"Retry-After": "3600"}))
+    with pytest.raises(RegistryRateLimitedError):
+        build()
+    assert pauses == [7.0]
+
+
+def test_retry_after_may_be_a_date() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert retry_after("Thu, 01 Jan 2026 00:00:05 GMT", now) == 5
+    assert retry_after("Wed, 31 Dec 2025 00:00:00 GMT", now) == 0
+    assert retry_after("soon", now) is None
+    assert retry_after(None, now) is None
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+@pytest.mark.parametrize("fault", [dropped(httpx.WriteError), status(502), status(404)])
+def test_an_upload_that_breaks_begins_again(
+    build: Build,
+    registry: FakeRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    pauses: list[float],
+    method: str,
+    fault: object,
+) -> None:
+    monkeypatch.setattr(registry_module, "MONOLITHIC", 0)  # every blob is streamed
+    registry.fail(method, "/blobs/uploads/", fault)  # type: ignore[arg-type]
+    report = build(repository="other.test/squares")
+    assert report["layers"][0]["uploaded"]
+    assert registry.asked("PATCH") >= 3
+    assert len(pauses) == 1
+
+
+def test_a_download_that_breaks_begins_again(build: Build, registry: FakeRegistry, pauses: list[float]) -> None:
+    registry.put_image("registry.test/base", "3.11", layers=(b"x" * 1000,), labels={"flow-operator.io/runtime": "v"})
+    digest = registry.manifest("registry.test/base", "3.11")["layers"][0]["digest"]
+    registry.fail("GET", f"/base/blobs/{digest}", torn(b"half"))
+    build(repository="other.test/squares")
+    assert len(pauses) == 1
+
+
+@pytest.mark.parametrize("part", ["config", "layers"])
+def test_a_lie_about_content_is_noticed(build: Build, registry: FakeRegistry, part: str) -> None:
+    manifest = registry.manifest("registry.test/base", "3.11")
+    digest = (manifest["config"] if part == "config" else manifest["layers"][0])["digest"]
+    blobs = registry.repository("registry.test/base").blobs
+    blobs[digest] = bytes(len(blobs[digest]))
+    with pytest.raises(DigestMismatchError, match=digest):
+        build(repository="other.test/squares")
+
+
+def test_a_lie_about_a_manifest_is_noticed(build: Build, registry: FakeRegistry) -> None:
+    registry.fail("GET", "/base/manifests", status(200, {"Docker-Content-Digest": f"sha256:{'0' * 64}"}))
+    with pytest.raises(DigestMismatchError):
+        build()
+
+
+def test_the_token_dance_is_danced_once(build: Build, registry: FakeRegistry) -> None:
+    registry.login = ("robot", "hunter2")
+    build(keychain=KEYCHAIN)
+    [asked] = [httpx.URL(one.partition(" ")[2]) for one in registry.requests if "/token" in one]
+    assert asked.params["service"] == "fake"
+    assert {"repository:team/squares:pull,push", "repository:base:pull"} < set(asked.params.get_list("scope"))
+    assert sum(one == "GET https://registry.test/v2/base/manifests/3.11" for one in registry.requests) == 2
+
+
+def test_a_login_that_expires_is_renewed(build: Build, registry: FakeRegistry) -> None:
+    registry.login = ("robot", "hunter2")
+    registry.fail("PUT", "/manifests/v1", lambda request: registry._refused(httpx.Request("GET", request.url)))  # type: ignore[arg-type, return-value]
+    assert build(keychain=KEYCHAIN)["digest"]
+
+
+def test_basic_logins_work_too(build: Build, registry: FakeRegistry) -> None:
+    registry.login, registry.basic = ("robot", "hunter2"), True
+    assert build(keychain=KEYCHAIN)["digest"]
+
+
+@pytest.mark.parametrize("basic", [True, False])
+@pytest.mark.parametrize("entry", [{}, {"username": "robot", "password": "wr0ng-secret"}])
+def test_without_a_good_credential_the_build_is_refused(
+    build: Build, registry: FakeRegistry, pauses: list[float], basic: bool, entry: dict[str, str]
+) -> None:
+    registry.login, registry.basic = ("robot", "hunter2"), basic
+    with pytest.raises(RegistryUnauthorizedError, match=r"registry\.test") as caught:
+        build(keychain=Keychain({"auths": {"registry.test": entry}}))
+    assert "wr0ng-secret" not in f"{caught.value.message}{caught.value!r}"
+    assert pauses == []
+
+
+def test_a_credential_that_may_not_push(build: Build, registry: FakeRegistry, pauses: list[float]) -> None:
+    registry.fail("POST", "/team/squares", *[status(403, word="DENIED")] * 9)
+    with pytest.raises(RegistryForbiddenError, match="DENIED"):
+        build()
+    assert pauses == []
+
+
+def test_a_login_goes_to_its_registry_alone(build: Build, registry: FakeRegistry) -> None:
+    registry.login = ("robot", "hunter2")
+    elsewhere = {"Location": "https://storage.test/v2/team/squares/blobs/uploads/x?state=kept"}
+    registry.fail("POST", "/blobs/uploads/", status(202, elsewhere))
+    with pytest.raises(RegistryError):
+        build(keychain=KEYCHAIN)
+    sent = zip(registry.requests, registry.headers, strict=True)
+    assert all("Authorization" not in headers for request, headers in sent if "storage.test" in request)
+
+
+def test_plain_http_is_never_slipped_in(build: Build, registry: FakeRegistry) -> None:
+    registry.fail("GET", "/base/blobs/", status(307, {"Location": "http://storage.test/blob"}))
+    with pytest.raises(RegistryFailedError, match="plain http"):
+        build()
+    assert not any("storage.test" in request for request in registry.requests)
+
+
+def test_a_name_is_reached_where_it_is_mapped_to(build: Build, registry: FakeRegistry) -> None:
+    registry.repositories["inner:5000", "base"] = registry.repository("registry.test/base")
+    report = build(registries={"registry.test": {"endpoint": "http://inner:5000"}})
+    assert report["image"].startswith("registry.test/team/squares@")
+    assert all("http://inner:5000/" in request for request in registry.requests)
+
+
+def test_an_unreachable_registry_is_named(build: Build, registry: FakeRegistry) -> None:
+    registry.fail("GET", "", *[dropped(httpx.ConnectError)] * 99)
+    with pytest.raises(RegistryUnreachableError, match=r"registry\.test"):
+        build()
+
+
+def test_a_cache_that_is_refused_does_no_harm(build: Build, registry: FakeRegistry) -> None:
+    registry.fail("PUT", "flow-operator-cache", status(403))
+    assert build(pythonDependencies=["pandas"])["digest"]
+
+
+def test_retries_give_back_what_is_no_registry_error() -> None:
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Retries(sleep=lambda _: None).run(broken)

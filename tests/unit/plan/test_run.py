@@ -1,0 +1,409 @@
+"""The life of a run, decided step by step: what is told, what is made, and that saying it twice changes nothing."""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from flow_operator.plan import run as run_plan
+from flow_operator.plan.types import ObservedRun, Plan
+from tests.support import makers as m
+from tests.support.condition_rules import violations
+
+Manifest = dict[str, Any]
+DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4}}
+
+
+def decide(run: Manifest, seen: ObservedRun, after: float = 2) -> Plan:
+    """Decide, and decide again upon the result: the second time there must be nothing new to tell."""
+    now = m.NOW + timedelta(seconds=after)
+    before = copy.deepcopy(run)
+    plan = run_plan.decide(run, seen, m.settings(), now)
+    assert run == before, "a decision must not change what it is given"
+    told = m.with_status(run, plan.status)
+    assert not violations(told), violations(told)
+    again = run_plan.decide(told, seen, m.settings(), now)
+    assert again.status is None, "the same world must give the same status"
+    return plan
+
+
+def begun(deployment: Manifest | None = None, **spec: Any) -> tuple[Manifest, Plan]:
+    """Return a run whose children are wished for, and the plan that says so."""
+    run = m.a_run(**spec)
+    plan = decide(run, ObservedRun(deployment=deployment or m.a_ready_deployment()))
+    return m.with_status(run, plan.status), plan
+
+
+def reason(status: Manifest | None, kind: str = "Ready") -> str:
+    assert status is not None
+    return str(next(each["reason"] for each in status["conditions"] if each["type"] == kind))
+
+
+def made(plan: Plan, kind: str) -> Manifest:
+    (found,) = [each for each in plan.create if each["kind"] == kind]
+    return m.scheduled(found)
+
+
+def test_a_run_is_pinned_before_its_pod_is_made() -> None:
+    run, plan = begun(parameters={"n": 20})
+    assert run["status"]["image"] == m.IMAGE
+    assert run["status"]["parameters"] == {"n": 20}
+    assert run["status"]["attempt"] == 1
+    assert run["status"]["phase"] == "SettingUp"
+    assert [each["kind"] for each in plan.create] == ["Pod"]
+
+
+def test_the_runner_pod_is_named_by_uid_and_attempt_and_owned_by_the_run() -> None:
+    _, plan = begun()
+    meta = made(plan, "Pod")["metadata"]
+    assert meta["name"] == "squares-1-11111111-1"
+    assert [each["uid"] for each in meta["ownerReferences"]] == [m.RUN_UID]
+
+
+def test_a_later_edit_of_the_deployment_does_not_reach_a_run_that_has_begun() -> None:
+    run, plan = begun()
+    changed = m.a_ready_deployment(runner={"nodeSelector": {"disk": "ssd"}})
+    changed["status"]["image"] = "other@sha256:" + "c" * 64
+    again = decide(run, ObservedRun(deployment=changed))
+    assert again.create == plan.create
+
+
+def test_an_unknown_deployment_is_waited_for_and_named() -> None:
+    plan = decide(m.a_run(), ObservedRun())
+    assert plan.status is not None
+    assert plan.status["phase"] == "Pending"
+    assert reason(plan.status) == "DeploymentNotFound"
+    assert "squares" in plan.status["diagnosis"]["message"]
+    assert not plan.create
+
+
+def test_an_unknown_deployment_fails_the_run_at_its_deadline() -> None:
+    plan = decide(m.a_run(preRunningDeadlineSeconds=30), ObservedRun(), after=31)
+    assert plan.status is not None
+    assert plan.status["phase"] == "Failed"
+    assert reason(plan.status, "Succeeded") == "DeploymentNotFound"
+
+
+def test_a_deployment_that_is_not_ready_says_why() -> None:
+    deployment = m.a_ready_deployment()
+    deployment["status"]["conditions"][0] |= {
+        "status": "False",
+        "reason": "ImportFailed",
+        "message": "no module pandas",
+    }
+    plan = decide(m.a_run(), ObservedRun(deployment=deployment))
+    assert reason(plan.status) == "DeploymentNotReady"
+    assert plan.status is not None
+    assert "no module pandas" in plan.status["diagnosis"]["message"]
+
+
+def test_a_deployment_whose_change_was_not_looked_at_is_not_used() -> None:
+    deployment = m.a_ready_deployment()
+    deployment["metadata"]["generation"] = 2
+    plan = decide(m.a_run(), ObservedRun(deployment=deployment))
+    assert reason(plan.status) == "DeploymentNotReady"
+
+
+@pytest.mark.parametrize(("parameters", "named"), [({"m": 1}, "unknown: m"), ({"n": 1, "x": 2}, "unknown: x")])
+def test_parameters_the_flow_does_not_take_fail_the_run_before_a_pod_exists(parameters: Manifest, named: str) -> None:
+    plan = decide(m.a_run(parameters=parameters), ObservedRun(deployment=m.a_ready_deployment()))
+    assert reason(plan.status) == "ParametersInvalid"
+    assert plan.status is not None
+    assert named in plan.status["diagnosis"]["message"]
+    assert not plan.create
+
+
+def test_a_required_parameter_that_is_missing_is_named() -> None:
+    deployment = m.a_ready_deployment()
+    deployment["status"]["flow"]["parameters"] = [{"name": "day", "required": True}]
+    plan = decide(m.a_run(), ObservedRun(deployment=deployment))
+    assert plan.status is not None
+    assert "missing: day" in plan.status["diagnosis"]["message"]
+
+
+def report(**fields: Any) -> str:
+    return json.dumps(fields)
+
+
+def test_a_flow_that_succeeds() -> None:
+    run, plan = begun()
+    pod = made(plan, "Pod")
+    run = m.with_status(run, decide(run, ObservedRun(runner=m.running(pod), runners=(pod,))).status)
+    assert run["status"]["phase"] == "Running"
+    assert run["status"]["startTime"] == m.at(1)
+    done = m.ended(pod, message=report(state="Succeeded", result=285, stages={"flow": 1.25}))
+    plan = decide(run, ObservedRun(runner=done, runners=(done,)), after=3)
+    assert plan.status is not None
+    assert plan.status["phase"] == "Succeeded"
+    assert plan.status["result"] == 285
+    assert plan.status["stages"]["flow"] == "1.2s"
+    assert plan.status["duration"] == "2s"
+    assert [each.reason for each in plan.announce] == ["Succeeded"]
+
+
+def test_a_quick_flow_may_be_seen_only_when_it_is_over() -> None:
+    run, plan = begun()
+    done = m.ended(made(plan, "Pod"), message=report(state="Succeeded"))
+    plan = decide(run, ObservedRun(runner=done, runners=(done,)))
+    assert plan.status is not None
+    assert plan.status["phase"] == "Succeeded"
+    assert {each["type"]: each["status"] for each in plan.status["conditions"]} == {
+        "Ready": "True",
+        "SetUp": "True",
+        "Started": "True",
+        "Succeeded": "True",
+    }
+
+
+def test_a_flow_that_raises_shows_type_message_and_place() -> None:
+    run, plan = begun()
+    error = {"type": "ValueError", "message": "n is negative", "frames": ["flow.py:3 in flow"]}
+    done = m.ended(made(plan, "Pod"), code=1, message=report(state="Failed", reason="FlowRaised", error=error))
+    plan = decide(run, ObservedRun(runner=done, runners=(done,)))
+    assert plan.status is not None
+    assert reason(plan.status, "Succeeded") == "FlowRaised"
+    assert plan.status["error"] == error
+    assert "ValueError: n is negative (at flow.py:3 in flow)" in plan.status["diagnosis"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("state", "pod_status", "expected"),
+    [
+        ({"code": 137, "reason": "OOMKilled"}, {}, "OutOfMemory"),
+        ({"code": 137, "reason": "Error"}, {}, "Killed"),
+        ({"code": 137, "reason": "Error"}, {"reason": "Evicted", "message": "disk"}, "Evicted"),
+        ({"code": 143, "reason": "Error"}, {"reason": "DeadlineExceeded"}, "DeadlineExceeded"),
+    ],
+)
+def test_a_flow_that_is_killed_without_a_word(state: Manifest, pod_status: Manifest, expected: str) -> None:
+    run, plan = begun()
+    done = m.ended(made(plan, "Pod"), **state)
+    done["status"] |= pod_status
+    assert reason(decide(run, ObservedRun(runner=done, runners=(done,))).status, "Succeeded") == expected
+
+
+def test_an_oom_verdict_wins_over_an_older_report() -> None:
+    run, plan = begun()
+    done = m.ended(made(plan, "Pod"), code=137, reason="OOMKilled", message=report(state="Succeeded"))
+    assert reason(decide(run, ObservedRun(runner=done)).status, "Succeeded") == "OutOfMemory"
+
+
+def test_a_runner_that_vanished_fails_the_run_and_is_never_made_again() -> None:
+    run, plan = begun()
+    pod = made(plan, "Pod")
+    run = m.with_status(run, decide(run, ObservedRun(runner=m.running(pod), runners=(pod,))).status)
+    plan = decide(run, ObservedRun())
+    assert reason(plan.status, "Succeeded") == "RunnerDeleted"
+    assert not plan.create
+
+
+def test_a_runner_deleted_before_it_was_seen_to_run_is_not_made_again() -> None:
+    run, _ = begun()
+    plan = decide(run, ObservedRun(runner_gone=True))
+    assert reason(plan.status, "Succeeded") == "RunnerDeleted"
+    assert not plan.create
+
+
+def test_an_image_that_cannot_be_pulled_is_shown_then_ends_the_run() -> None:
+    run, plan = begun()
+    pod = m.waiting(made(plan, "Pod"), "ImagePullBackOff", message="not found")
+    shown = decide(run, ObservedRun(runner=pod, runners=(pod,)), after=10)
+    assert shown.status is not None
+    assert shown.status["phase"] == "SettingUp"
+    assert shown.status["diagnosis"]["reason"] == "ImagePullFailed"
+    ended = decide(run, ObservedRun(runner=pod, runners=(pod,)), after=120)
+    assert ended.status is not None
+    assert ended.status["phase"] == "Failed"
+
+
+def test_an_unschedulable_pod_is_waited_for_until_the_deadline() -> None:
+    run, plan = begun(preRunningDeadlineSeconds=300)
+    pod = m.scheduled(plan.create[0], reason="Unschedulable", message="0/2 nodes are available")
+    seen = ObservedRun(runner=pod, runners=(pod,))
+    shown = decide(run, seen, after=200)
+    assert shown.status is not None
+    assert shown.status["diagnosis"]["reason"] == "Unschedulable"
+    assert shown.status["phase"] == "SettingUp"
+    assert reason(decide(run, seen, after=400).status, "Succeeded") == "Unschedulable"
+
+
+def test_a_problem_that_heals_leaves_no_diagnosis() -> None:
+    run, plan = begun()
+    pod = made(plan, "Pod")
+    shown = m.waiting(pod, "ErrImagePull")
+    run = m.with_status(run, decide(run, ObservedRun(runner=shown, runners=(shown,))).status)
+    plan = decide(run, ObservedRun(runner=m.running(pod), runners=(pod,)))
+    assert plan.status is not None
+    assert "diagnosis" not in plan.status
+
+
+def test_a_refused_pod_shows_the_servers_words() -> None:
+    run, _ = begun()
+    plan = decide(run, ObservedRun(refused="pods is forbidden: exceeded quota: small"))
+    assert plan.status is not None
+    assert plan.status["diagnosis"]["reason"] == "PodRefused"
+    assert "exceeded quota" in plan.status["diagnosis"]["message"]
+    assert "ResourceQuota" in plan.status["diagnosis"]["remedy"]
+    assert plan.create, "it is tried again"
+
+
+class TestHooks:
+    deployment = m.a_ready_deployment(callbacks=("on_start", "on_exit"))
+
+    def end(self, hooks: list[Manifest] | None, code: int = 0, **fields: Any) -> Plan:
+        run, plan = begun(self.deployment)
+        done = m.ended(made(plan, "Pod"), code=code, message=report(**fields) if fields else "")
+        if hooks is not None:
+            done = m.ended(done, "flow-hooks", message=json.dumps({"hooks": hooks}))
+        else:
+            done = m.running(done, "flow-hooks")
+        return decide(run, ObservedRun(runner=done, runners=(done,)), after=3)
+
+    def test_no_hooks_container_where_no_callback_is_declared(self) -> None:
+        _, plan = begun()
+        assert [each["name"] for each in made(plan, "Pod")["spec"]["containers"]] == ["main"]
+
+    def test_a_hooks_container_where_one_is(self) -> None:
+        _, plan = begun(self.deployment)
+        assert [each["name"] for each in made(plan, "Pod")["spec"]["containers"]] == ["main", "flow-hooks"]
+
+    def test_there_is_no_verdict_before_the_hooks_have_ended(self) -> None:
+        plan = self.end(None, state="Succeeded")
+        assert plan.status is not None
+        assert plan.status["phase"] == "Finishing"
+
+    def test_receipts_are_kept(self) -> None:
+        hooks = [{"name": "on_start", "state": "Succeeded", "tries": 1}, {"name": "on_exit", "state": "Succeeded"}]
+        plan = self.end(hooks, state="Succeeded")
+        assert plan.status is not None
+        assert plan.status["phase"] == "Succeeded"
+        assert [each["name"] for each in plan.status["hooks"]] == ["on_start", "on_exit"]
+
+    # The published table: flow x on_start x on_exit -> reason.
+    @pytest.mark.parametrize(
+        ("code", "fields", "on_start", "on_exit", "expected"),
+        [
+            (0, {"state": "Succeeded"}, "Succeeded", "Succeeded", "Succeeded"),
+            (0, {"state": "Succeeded"}, "Succeeded", "Failed", "OnExitFailed"),
+            (1, {"state": "Failed", "reason": "FlowRaised"}, "Succeeded", "Succeeded", "FlowRaised"),
+            (1, {"state": "Failed", "reason": "FlowRaised"}, "Succeeded", "Failed", "FlowRaised"),
+            (78, {"state": "Failed", "reason": "OnStartFailed"}, "Failed", "Skipped", "OnStartFailed"),
+            (137, {}, "Succeeded", "Succeeded", "Killed"),
+        ],
+    )
+    def test_the_table(self, code: int, fields: Manifest, on_start: str, on_exit: str, expected: str) -> None:
+        hooks = [{"name": "on_start", "state": on_start}, {"name": "on_exit", "state": on_exit}]
+        assert reason(self.end(hooks, code, **fields).status, "Succeeded") == expected
+
+    def test_a_flow_that_succeeded_keeps_its_result_when_on_exit_failed(self) -> None:
+        hooks = [{"name": "on_exit", "state": "Failed", "error": {"type": "OSError", "message": "no mail"}}]
+        plan = self.end(hooks, state="Succeeded", result=1)
+        assert plan.status is not None
+        assert plan.status["result"] == 1
+        assert "OSError: no mail" in plan.status["diagnosis"]["message"]
+
+
+class TestDask:
+    def begun(self) -> tuple[Manifest, Plan]:
+        return begun(m.a_ready_deployment(environment=DASK))
+
+    def test_cluster_autoscaler_and_runner_are_made_together_the_runner_last(self) -> None:
+        _, plan = self.begun()
+        assert [each["kind"] for each in plan.create] == ["DaskCluster", "DaskAutoscaler", "Pod"]
+
+    def test_every_role_runs_the_runs_image(self) -> None:
+        _, plan = self.begun()
+        cluster = plan.create[0]["spec"]
+        images = [cluster[role]["spec"]["containers"][0]["image"] for role in ("scheduler", "worker")]
+        assert images == [m.IMAGE, m.IMAGE]
+
+    def test_the_resources_environment_wins_over_the_flows(self) -> None:
+        deployment = m.a_ready_deployment(environment=DASK)
+        deployment["spec"]["environment"] = {"remote": {"executor": "Local"}}
+        _, plan = begun(deployment)
+        assert [each["kind"] for each in plan.create] == ["Pod"]
+
+    def worker(self, name: str, **state: Any) -> Manifest:
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "team-a", "uid": name}}
+        pod["metadata"]["labels"] = {"dask.org/component": "worker"}  # type: ignore[index]
+        return {**pod, "spec": {"containers": []}, "status": state}
+
+    def test_workers_are_counted_and_the_peak_is_kept(self) -> None:
+        run, plan = self.begun()
+        pod = m.running(made(plan, "Pod"))
+        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+        workers = tuple(self.worker(f"w{n}", **ready) for n in range(3))
+        told = decide(run, ObservedRun(runner=pod, runners=(pod,), cluster=plan.create[0], dask_pods=workers))
+        assert told.status is not None
+        assert told.status["workers"] == {"desired": 0, "ready": 3, "peak": 3}
+        run = m.with_status(run, told.status)
+        told = decide(run, ObservedRun(runner=pod, runners=(pod,), cluster=plan.create[0], dask_pods=workers[:1]))
+        assert told.status is not None
+        assert told.status["workers"] == {"desired": 0, "ready": 1, "peak": 3}
+
+    def test_a_worker_that_crash_loops_ends_the_run(self) -> None:
+        run, plan = self.begun()
+        pod = m.running(made(plan, "Pod"))
+        last = {"terminated": {"exitCode": 1, "message": "ModuleNotFoundError: No module named 'dask'"}}
+        worker = m.waiting(self.worker("w0"), "CrashLoopBackOff", "worker", restarts=3)
+        worker["status"]["containerStatuses"][0]["lastState"] = last
+        told = decide(run, ObservedRun(runner=pod, runners=(pod,), cluster=plan.create[0], dask_pods=(worker,)))
+        assert reason(told.status, "Succeeded") == "WorkerCrashLoop"
+        assert told.status is not None
+        assert "No module named 'dask'" in told.status["diagnosis"]["message"]
+
+    def test_an_absent_controller_is_named(self) -> None:
+        run, plan = self.begun()
+        pod = made(plan, "Pod")
+        cluster = m.scheduled(plan.create[0])
+        cluster["status"] = {}
+        told = decide(run, ObservedRun(runner=pod, runners=(pod,), cluster=cluster), after=20)
+        assert told.status is not None
+        assert told.status["diagnosis"]["reason"] == "DaskControllerAbsent"
+
+
+class TestCleanUp:
+    def finished(self, **spec: Any) -> tuple[Manifest, Plan]:
+        run, plan = begun(m.a_ready_deployment(environment=DASK), **spec)
+        pod = m.ended(made(plan, "Pod"), message=report(state="Succeeded"))
+        told = decide(run, ObservedRun(runner=pod, runners=(pod,), cluster=plan.create[0], autoscaler=plan.create[1]))
+        assert not told.delete, "terminal status is written before clean-up"
+        return m.with_status(run, told.status), plan
+
+    def test_the_cluster_goes_once_the_verdict_is_written(self) -> None:
+        run, made_by = self.finished()
+        plan = run_plan.decide(
+            run, ObservedRun(cluster=made_by.create[0], autoscaler=made_by.create[1]), m.settings(), m.NOW
+        )
+        assert {each.kind for each in plan.delete} == {"DaskCluster", "DaskAutoscaler"}
+
+    def test_a_finalizer_is_waited_for_then_taken_off(self) -> None:
+        run, made_by = self.finished()
+        cluster = m.scheduled(made_by.create[0])
+        cluster["metadata"] |= {"deletionTimestamp": m.at(10), "finalizers": ["kopf.zalando.org/KopfFinalizerMarker"]}
+        early = run_plan.decide(run, ObservedRun(cluster=cluster), m.settings(), m.NOW + timedelta(seconds=15))
+        assert not early.unblock
+        assert early.again_after
+        late = run_plan.decide(run, ObservedRun(cluster=cluster), m.settings(), m.NOW + timedelta(seconds=30))
+        assert [each.kind for each in late.unblock] == ["DaskCluster"]
+
+    def test_pods_go_after_the_ttl_and_the_run_stays(self) -> None:
+        run, made_by = self.finished(ttlSecondsAfterFinished=60)
+        pod = m.ended(made(made_by, "Pod"))
+        seen = ObservedRun(runners=(pod,))
+        early = run_plan.decide(run, seen, m.settings(), m.NOW + timedelta(seconds=30))
+        assert early.delete == ()
+        assert early.again_after == pytest.approx(32)
+        late = run_plan.decide(run, seen, m.settings(), m.NOW + timedelta(seconds=90))
+        assert [each.kind for each in late.delete] == ["Pod"]
+
+    def test_a_runner_that_would_wait_for_ever_is_ended(self) -> None:
+        run, plan = begun(preRunningDeadlineSeconds=10)
+        pod = m.waiting(made(plan, "Pod"), "ErrImagePull")
+        run = m.with_status(run, decide(run, ObservedRun(runner=pod, runners=(pod,)), after=60).status)
+        plan = run_plan.decide(run, ObservedRun(runner=pod, runners=(pod,)), m.settings(), m.NOW)
+        assert [each.kind for each in plan.delete] == ["Pod"]
