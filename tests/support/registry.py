@@ -172,6 +172,12 @@ class FakeRegistry(httpx.BaseTransport):
     def layer(self, name: str, digest: str) -> tarfile.TarFile:
         return tarfile.open(fileobj=io.BytesIO(self.repository(name).blobs[digest]), mode="r:*")
 
+    def challenge(self, _request: httpx.Request) -> httpx.Response:
+        """What is answered to whoever has not logged in: a fault for a login that expires."""
+        bearer = 'Bearer realm="https://auth.test/token",service="fake",scope="repository:any:pull"'
+        headers = {"WWW-Authenticate": 'Basic realm="fake"' if self.basic else bearer}
+        return httpx.Response(401, headers=headers, json={"errors": [{"code": "UNAUTHORIZED"}]})
+
     # What httpx calls.
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -196,9 +202,7 @@ class FakeRegistry(httpx.BaseTransport):
         wanted = basic if self.basic else "Bearer a-token"
         if request.headers.get("Authorization") == wanted:
             return None
-        bearer = 'Bearer realm="https://auth.test/token",service="fake",scope="repository:any:pull"'
-        challenge = 'Basic realm="fake"' if self.basic else bearer
-        return httpx.Response(401, headers={"WWW-Authenticate": challenge}, json={"errors": [{"code": "UNAUTHORIZED"}]})
+        return self.challenge(request)
 
     def _token(self, request: httpx.Request) -> httpx.Response:
         assert self.login

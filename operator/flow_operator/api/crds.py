@@ -148,7 +148,7 @@ def _inline(schema: Schema, definitions: dict[str, Schema]) -> Schema:
         match key, value:
             case "properties", dict():
                 out[key] = {name: _inline(each, definitions) for name, each in value.items()}
-            case ("items" | "additionalProperties"), dict():
+            case (("items" | "additionalProperties"), dict()):
                 out[key] = _inline(value, definitions)
             case "default", (None | [] | {}):
                 continue

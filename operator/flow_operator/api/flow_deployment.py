@@ -8,7 +8,6 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from .conditions import Condition
 from .model import (
-    DNSLabel,
     DNSName,
     EnvName,
     FreeObject,
@@ -44,7 +43,8 @@ class Source(Model):
     )
 
     inline: Annotated[str, StringConstraints(min_length=1, max_length=MAX_INLINE)] | None = Field(
-        default=None, description="The source itself, at most 200,000 characters; put larger ones in a ConfigMap."
+        default=None,
+        description="The source itself, at most 200,000 characters; put larger ones in a ConfigMap.",
     )
     config_map: ConfigMapSource | None = Field(
         default=None, description="A ConfigMap that holds the source; a change of it builds again."
@@ -91,7 +91,8 @@ class DockerStorage(Model):
         "Default: the operator's registry setting.",
     )
     base_image: ImageName | None = Field(
-        default=None, description="Image to build on; it must contain Python 3. Default: the operator's runtime image."
+        default=None,
+        description="Image to build on; it must contain Python 3. Default: the operator's runtime image.",
     )
     python_dependencies: list[Annotated[str, StringConstraints(min_length=1, max_length=512)]] = Field(
         default_factory=list,
@@ -99,7 +100,10 @@ class DockerStorage(Model):
         description="Requirement lines (PEP 508), installed as wheels into a layer of their own.",
     )
     image_name: Annotated[str, StringConstraints(max_length=128, pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$")] | None = (
-        Field(default=None, description="Repository name under registryURL. Default: <namespace>-<name> of the resource.")
+        Field(
+            default=None,
+            description="Repository name under registryURL. Default: <namespace>-<name> of the resource.",
+        )
     )
     image_tag: Annotated[str, StringConstraints(max_length=128, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")] | None = (
         Field(default=None, description="Tag to move to each build. Default: a hash of the inputs.")
@@ -191,7 +195,9 @@ class Runner(Model):
         default=None, description="Requests and limits of the flow's container. Default: a chart value."
     )
     node_selector: dict[str, Text] = Field(
-        default_factory=dict, json_schema_extra={"maxProperties": 32}, description="Labels the node must have."
+        default_factory=dict,
+        json_schema_extra={"maxProperties": 32},
+        description="Labels the node must have.",
     )
     tolerations: FreeObjects = Field(default_factory=list, description="Taints the pod may run on.")
     service_account_name: DNSName | None = Field(
@@ -208,7 +214,8 @@ class RunSettings(Model):
     """Bounds of a run; a FlowRun may set its own."""
 
     active_deadline_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = Field(
-        default=None, description="Longest life of the runner pod in seconds; then it is stopped and the run fails."
+        default=None,
+        description="Longest life of the runner pod in seconds; then it is stopped and the run fails.",
     )
     pre_running_deadline_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = Field(
         default=None,

@@ -90,7 +90,8 @@ class FlowRunStatus(Model):
     parameters: FreeObject | None = Field(default=None, description="Parameters, pinned at the first attempt.")
     environment: Environment | None = Field(default=None, description="Environment, pinned at the first attempt.")
     pinned: FreeObject | None = Field(
-        default=None, description="What else of the deployment the run began with: flow, runner, bounds, code."
+        default=None,
+        description="What else of the deployment the run began with: flow, runner, bounds, code.",
     )
     attempt: int = Field(default=0, description="Number of the current attempt, from 1.")
     pod: Text | None = Field(default=None, description="The runner pod of the current attempt.")

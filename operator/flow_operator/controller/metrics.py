@@ -22,7 +22,10 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._calls = Counter(
-            "flow_operator_api_requests", "Requests to the API server.", ["verb", "kind", "code"], registry=self.registry
+            "flow_operator_api_requests",
+            "Requests to the API server.",
+            ["verb", "kind", "code"],
+            registry=self.registry,
         )
         self._seconds = Histogram(
             "flow_operator_reconcile_seconds",

@@ -86,7 +86,7 @@ class Queue(Generic[K]):
         found: K | None = None
         wait: float | None = None
         while self._heap:
-            due, count, key = self._heap[0]
+            due, _count, key = self._heap[0]
             if self._due.get(key) != due:  # an earlier wish replaced this one
                 heapq.heappop(self._heap)
             elif due > now:
@@ -115,7 +115,7 @@ async def work(queue: Queue[K], reconcile: Callable[[K], Awaitable[None]]) -> No
         except Exception as error:
             delay = queue.failed(key)
             # A conflict or an API server that restarts is no news; what goes on is.
-            level = logging.DEBUG if delay < 2 else logging.ERROR  # noqa: PLR2004
+            level = logging.DEBUG if delay < 2 else logging.ERROR
             logger.log(level, "reconcile failed", exc_info=error, extra={"key": str(key), "retry_in": delay})
         finally:
             queue.done(key)

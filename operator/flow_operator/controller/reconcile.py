@@ -163,7 +163,7 @@ class Reconciler:
             await self._api.create(event(found, key, news, self._clock()))
         except KubeError as error:
             # An Event is a courtesy; the condition has been written.
-            logger.info("event not written", extra={"key": str(key), "error": str(error)})
+            logger.info("event not written: %s", error, extra={"key": str(key)})
 
 
 def event(found: Manifest, key: Key, news: Announcement, now: datetime) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def event(found: Manifest, key: Key, news: Announcement, now: datetime) -> dict[
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"generateName": f"{key.name[:200]}.", "namespace": key.namespace},
+        "metadata": {"generateName": f"{key.name[:200]}-", "namespace": key.namespace},
         "eventTime": stamp,
         "type": news.type,
         "reason": news.reason[:128],
@@ -193,7 +193,7 @@ def event(found: Manifest, key: Key, news: Announcement, now: datetime) -> dict[
 
 
 def _log(key: Key, status: Manifest) -> None:
-    ready = next((each for each in status["conditions"] if each["type"] == "Ready"), {})
+    ready: dict[str, Any] = next((each for each in status["conditions"] if each["type"] == "Ready"), {})
     logger.info(
         "%s %s/%s: %s",
         key.kind,
@@ -202,5 +202,3 @@ def _log(key: Key, status: Manifest) -> None:
         ready.get("reason", "?"),
         extra={"phase": status.get("phase"), "reason": ready.get("reason"), "said": ready.get("message")},
     )
-
-

@@ -68,4 +68,4 @@ def _same(one: Manifest | None, other: Manifest | None) -> bool:
     def content(manifest: Manifest | None) -> Any:
         return manifest and (manifest.get("data"), manifest.get("binaryData"))
 
-    return content(one) == content(other)
+    return bool(content(one) == content(other))

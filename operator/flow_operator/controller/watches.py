@@ -67,6 +67,11 @@ class Watches:
         def _settings(settings: kopf.OperatorSettings, **_: Any) -> None:
             configure(settings)
 
+        @kopf.on.login(registry=registry)
+        def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+            # Asked again whenever the API server answers 401: service account tokens rotate.
+            return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
         for kind, api_version, resource, _ours in WATCHED:
             self._register(registry, kind, api_version, resource)
         return registry

@@ -67,9 +67,7 @@ class Api:
                 return
             query["continue"] = token
 
-    async def watch(
-        self, api_version: str, kind: str, namespace: str, name: str
-    ) -> AsyncIterator[Manifest | None]:
+    async def watch(self, api_version: str, kind: str, namespace: str, name: str) -> AsyncIterator[Manifest | None]:
         """Yield one object whenever it changes, beginning with what it is now; None where it is not there.
 
         Ends when the server closes the stream; the caller begins anew.
@@ -115,9 +113,7 @@ class Api:
         target = path(api_version, kind, namespace, name)
         return await self._call("PATCH", kind, target, body=body, content="application/merge-patch+json")
 
-    async def delete(
-        self, api_version: str, kind: str, namespace: str, name: str, uid: str | None = None
-    ) -> Manifest:
+    async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str | None = None) -> Manifest:
         """Delete an object in the background; with a UID, only that very one (Conflict where it is another)."""
         options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if uid:
@@ -139,7 +135,12 @@ class Api:
         with mapped():
             await self._raw.update_params_for_auth(headers, {}, ["BearerToken"], target, method, body)
             response = await self._raw.call_api(
-                method, url, header_params=headers, body=body, _request_timeout=REQUEST_TIMEOUT, _preload_content=False
+                method,
+                url,
+                header_params=headers,
+                body=body,
+                _request_timeout=REQUEST_TIMEOUT,
+                _preload_content=False,
             )
             text = (await response.read()).decode()
         self.calls[method, kind, response.status] += 1

@@ -89,13 +89,13 @@ def request_for(source: Path) -> Callable[..., BuildRequest]:
     """A request for a base that has the runtime; keyword arguments override."""
 
     def make(**overrides: object) -> BuildRequest:
-        return {  # type: ignore[return-value]
+        return {
             "baseImage": "registry.test/base:3.11",
             "repository": "registry.test/team/squares",
             "tag": "v1",
             "files": [code_file(source)],
             "architecture": "amd64",
-            **overrides,
+            **overrides,  # type: ignore[typeddict-item]
         }
 
     return make

@@ -42,10 +42,7 @@ def test_a_mapped_exception_names_the_registry_and_not_the_request(kind: type[Ex
 
 def test_a_certificate_nobody_trusts_is_not_tried_again() -> None:
     with pytest.raises(RegistryUnreachableError, match="certificate") as caught, registry_errors("registry.test"):
-        try:
-            raise ssl.SSLCertVerificationError("self-signed")
-        except ssl.SSLError as cause:
-            raise httpx.ConnectError("tls") from cause
+        raise httpx.ConnectError("tls") from ssl.SSLCertVerificationError("self-signed")
     assert not caught.value.retryable
 
 
@@ -91,10 +88,10 @@ def test_a_full_disk_is_a_reason() -> None:
 @pytest.mark.parametrize(
     ("words", "kind"),
     [
-        ("Because x was not found in the package registry and you require x, we can conclude that", DependencyNotFoundError),
+        ("Because x was not found in the package registry, we can conclude that", DependencyNotFoundError),
         ("Because there is no version of pandas==99.0 and you require it, we can conclude", DependencyNotFoundError),
-        ("Because numpy==1.20.0 has no usable wheels and you require it, we can conclude that", DependencyHasNoWheelError),
-        ("Because pywin32>=303 has no wheels with a matching platform tag, we can conclude that", DependencyHasNoWheelError),
+        ("Because numpy==1.20.0 has no usable wheels, we can conclude that", DependencyHasNoWheelError),
+        ("Because x has no wheels with a matching platform tag, we can conclude that", DependencyHasNoWheelError),
         ("Because you require dask==1 and dask==2, we can conclude that your", DependencyConflictError),
         ("Request failed after 1 retry cause: Failed to fetch: http://index.test/", IndexUnreachableError),
         ("Failed to extract archive: x.whl cause: No space left on device (os error 28)", BuilderDiskFullError),

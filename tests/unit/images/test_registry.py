@@ -21,7 +21,7 @@ from flow_operator.images.errors import (
     RegistryUnreachableError,
 )
 from flow_operator.images.retries import Retries, retry_after
-from tests.support.registry import FakeRegistry, dropped, status, torn
+from tests.support.registry import FakeRegistry, Fault, dropped, status, torn
 
 Build = Callable[..., BuildReport]
 KEYCHAIN = Keychain({"auths": {"registry.test": {"username": "robot", "password": "hunter2"}}})
@@ -39,9 +39,9 @@ KEYCHAIN = Keychain({"auths": {"registry.test": {"username": "robot", "password"
     ],
 )
 def test_a_stumbling_registry_is_asked_again(
-    build: Build, registry: FakeRegistry, pauses: list[float], method: str, part: str, fault: object
+    build: Build, registry: FakeRegistry, pauses: list[float], method: str, part: str, fault: Fault
 ) -> None:
-    registry.fail(method, part, fault, fault)  # type: ignore[arg-type]
+    registry.fail(method, part, fault, fault)
     assert build()["digest"]
     assert len(pauses) >= 2
 
@@ -80,10 +80,10 @@ def test_an_upload_that_breaks_begins_again(
     monkeypatch: pytest.MonkeyPatch,
     pauses: list[float],
     method: str,
-    fault: object,
+    fault: Fault,
 ) -> None:
     monkeypatch.setattr(registry_module, "MONOLITHIC", 0)  # every blob is streamed
-    registry.fail(method, "/blobs/uploads/", fault)  # type: ignore[arg-type]
+    registry.fail(method, "/blobs/uploads/", fault)
     report = build(repository="other.test/squares")
     assert report["layers"][0]["uploaded"]
     assert registry.asked("PATCH") >= 3
@@ -125,7 +125,7 @@ def test_the_token_dance_is_danced_once(build: Build, registry: FakeRegistry) ->
 
 def test_a_login_that_expires_is_renewed(build: Build, registry: FakeRegistry) -> None:
     registry.login = ("robot", "hunter2")
-    registry.fail("PUT", "/manifests/v1", lambda request: registry._refused(httpx.Request("GET", request.url)))  # type: ignore[arg-type, return-value]
+    registry.fail("PUT", "/manifests/v1", registry.challenge)
     assert build(keychain=KEYCHAIN)["digest"]
 
 

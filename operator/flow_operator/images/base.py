@@ -1,0 +1,72 @@
+"""The base image: its manifest for one architecture, and its config."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flow_operator.images.errors import BaseImageNotFoundError
+from flow_operator.images.oci import INDEXES, Descriptor, Manifest, as_oci_layer
+
+if TYPE_CHECKING:
+    from flow_operator.images.reference import Reference
+    from flow_operator.images.registry import Repository
+
+
+@dataclass(frozen=True)
+class Base:
+    """An image to put layers on."""
+
+    reference: Reference  # as it was asked for
+    repository: Repository
+    digest: str  # of the manifest for this architecture
+    architecture: str
+    layers: tuple[Descriptor, ...]
+    config: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return str(self.reference)
+
+
+def read_base(reference: Reference, repository: Repository, architecture: str) -> Base:
+    """Fetch what must be known of a base: two or three requests, and no layer."""
+    try:
+        manifest = _manifest(reference, repository, architecture)
+        document = manifest.json()
+        config = json.loads(repository.blob(document["config"]))
+        diff_ids = config["rootfs"]["diff_ids"]
+        layers = tuple(as_oci_layer(layer) for layer in document["layers"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise BaseImageNotFoundError(f"{reference} is no container image.") from None
+    if len(diff_ids) != len(layers):
+        raise BaseImageNotFoundError(f"{reference} is no container image: its config does not list its layers.")
+    if config.get("architecture", architecture) != architecture:
+        raise BaseImageNotFoundError(f"{reference} is for {config['architecture']}, not for {architecture}.")
+    return Base(reference, repository, manifest.digest, architecture, layers, config)
+
+
+def _manifest(reference: Reference, repository: Repository, architecture: str) -> Manifest:
+    manifest = _existing(reference, repository, reference.version)
+    if manifest.media_type.partition(";")[0] not in INDEXES and "manifests" not in manifest.json():
+        return manifest
+    return _existing(reference, repository, _chosen(reference, manifest.json(), architecture))
+
+
+def _existing(reference: Reference, repository: Repository, version: str) -> Manifest:
+    manifest = repository.manifest(version)
+    if manifest is None:
+        raise BaseImageNotFoundError(f"There is no image {reference}.")
+    return manifest
+
+
+def _chosen(reference: Reference, index: dict[str, Any], architecture: str) -> str:
+    """The digest for linux on an architecture. Of several variants the first, as the index's author ordered them."""
+    platforms = [(entry.get("platform") or {}, entry["digest"]) for entry in index.get("manifests", ())]
+    for platform, digest in platforms:
+        if platform.get("os") == "linux" and platform.get("architecture") == architecture:
+            return str(digest)
+    offered = sorted({platform.get("architecture", "") for platform, _ in platforms} - {"", "unknown"})
+    raise BaseImageNotFoundError(f"{reference} has no image for linux/{architecture}, only for {', '.join(offered)}.")

@@ -1,0 +1,165 @@
+"""What a builder is, and the default one: layers appended to a base image, without a daemon.
+
+request -> plan -> code layer          (the bytes are compared before anything is asked of a network)
+                -> base                (manifest, config, which Python)
+                -> runtime layer       (where the base lacks it)       } from the target's repository when an
+                -> dependency layer    (where there are any)           } earlier build kept them there
+                -> image -> push -> report
+"""
+
+from __future__ import annotations
+
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from flow_operator.api.wire import BuildReport, BuildRequest, LayerReport
+from flow_operator.images.base import Base, read_base
+from flow_operator.images.connections import Connections
+from flow_operator.images.credentials import Keychain, keychain_from
+from flow_operator.images.errors import disk_errors
+from flow_operator.images.image import LOCK_ANNOTATION, Image, compose, labels_for
+from flow_operator.images.layer_cache import LayerCache
+from flow_operator.images.layers import Layer, write_layer
+from flow_operator.images.package_layers import Made, PackageLayers
+from flow_operator.images.progress import Progress, Stages, silent
+from flow_operator.images.push import Pushed, StaleCacheError, push
+from flow_operator.images.python_version import libc_of, python_of
+from flow_operator.images.request import Plan, checked, code_entries
+from flow_operator.images.retries import Retries
+from flow_operator.images.runtime import runtime_of
+from flow_operator.images.uv import Target
+
+if TYPE_CHECKING:
+    import httpx
+
+    from flow_operator.images.registry import Repository
+
+
+class Builder(Protocol):
+    """Turns a request into an image in a registry."""
+
+    def build(self, request: BuildRequest) -> BuildReport:
+        """The image by digest. Raises `errors.BuildError` when there is none."""
+
+
+class LayersBuilder:
+    """Appends layers to the base and pushes with the distribution API."""
+
+    def __init__(
+        self,
+        *,
+        keychain: Keychain | None = None,
+        retries: Retries | None = None,
+        transport: httpx.BaseTransport | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        self._keychain = keychain or keychain_from()
+        self._retries = retries or Retries(progress=progress)
+        self._transport = transport
+        self._progress = progress
+
+    def build(self, request: BuildRequest) -> BuildReport:
+        """The image by digest. Raises `errors.BuildError` when there is none."""
+        plan = checked(request)
+        with (
+            disk_errors(),
+            tempfile.TemporaryDirectory(prefix="flow-operator-") as work,
+            Connections(plan, self._keychain, self._retries, self._transport) as connections,
+        ):
+            return _Build(plan, connections, Path(work), self._progress).run()
+
+
+@dataclass(frozen=True)
+class _Packages:
+    """The layers of packages, in their order, and what goes with them."""
+
+    made: tuple[Made, ...]
+    versions: dict[str, str]  # of the runtime
+    lock: str  # of the user's dependencies
+
+
+class _Build:
+    """One build."""
+
+    def __init__(self, plan: Plan, connections: Connections, work: Path, progress: Progress) -> None:
+        self._plan = plan
+        self._connections = connections
+        self._target: Repository = connections.repository(plan.target)
+        self._work = work
+        self._progress = progress
+        self._stages = Stages()
+
+    def run(self) -> BuildReport:
+        code = self._code()
+        with self._stages.stage("base"):
+            base, target = self._base()
+        try:
+            return self._finished(base, target, code, LayerCache(self._target, self._progress))
+        except StaleCacheError:
+            self._progress("A layer kept by an earlier build is gone: making it again.")
+            return self._finished(base, target, code, None)
+
+    def _finished(self, base: Base, target: Target, code: tuple[Layer, ...], cache: LayerCache | None) -> BuildReport:
+        packages = self._packages(base, target, cache)
+        image = self._image(base, target, packages, code)
+        with self._stages.stage("push"):
+            pushed = push(image, self._target, self._plan.target.tag, self._progress)
+            self._keep(packages)
+        return self._report(image, packages, pushed)
+
+    def _code(self) -> tuple[Layer, ...]:
+        with self._stages.stage("code"):
+            entries = code_entries(self._plan.files)
+            layer = write_layer("code", entries, self._work / "code.tar", compress=False)
+        return (layer,) if entries else ()
+
+    def _base(self) -> tuple[Base, Target]:
+        reference = self._plan.base
+        base = read_base(reference, self._connections.repository(reference), self._plan.architecture)
+        target = Target(python_of(base), base.architecture, libc_of(base))
+        self._progress(f"Base {reference} is {base.digest} (Python {target.python}, {target.architecture}).")
+        return base, target
+
+    def _packages(self, base: Base, target: Target, cache: LayerCache | None) -> _Packages:
+        layers = PackageLayers(target, cache, self._work, self._stages, self._progress)
+        runtime = runtime_of(base.config, target.python)
+        requirements = self._plan.requirements
+        with ThreadPoolExecutor(2) as threads:
+            first = threads.submit(layers.runtime, runtime.lock) if runtime.lock else None
+            second = threads.submit(layers.dependencies, requirements, runtime.versions) if requirements else None
+            made = [future.result() for future in (first, second) if future]
+        dependencies = made[-1] if second else None
+        lock = dependencies.lock if dependencies else ""
+        return _Packages(tuple(one for one in made if one), runtime.versions, lock)
+
+    def _image(self, base: Base, target: Target, packages: _Packages, code: tuple[Layer, ...]) -> Image:
+        layers = (*(made.layer for made in packages.made), *code)
+        labels = labels_for(target.python, packages.versions, base)
+        lock = {LOCK_ANNOTATION: packages.lock} if packages.lock else {}
+        return compose(base, layers, self._plan.env, labels, {**lock, **self._plan.annotations})
+
+    def _keep(self, packages: _Packages) -> None:
+        cache = LayerCache(self._target, self._progress)
+        for made in packages.made:
+            if made.keys:
+                cache.put(made.layer, made.lock, *made.keys)
+
+    def _report(self, image: Image, packages: _Packages, pushed: Pushed) -> BuildReport:
+        digest = image.manifest.digest
+        return BuildReport(
+            image=f"{self._plan.repository}@{digest}",
+            digest=digest,
+            base=str(image.base.reference.at(image.base.digest)),
+            layers=[_layer_report(layer, pushed) for layer in image.layers],
+            lock=packages.lock,
+            uploadedBytes=pushed.size,
+            stages=self._stages.seconds,
+        )
+
+
+def _layer_report(layer: Layer, pushed: Pushed) -> LayerReport:
+    digest, size = layer.descriptor["digest"], layer.descriptor["size"]
+    return LayerReport(kind=layer.kind, digest=digest, size=size, uploaded=digest in pushed.uploaded)

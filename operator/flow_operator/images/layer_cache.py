@@ -1,0 +1,93 @@
+"""Layers that an earlier build left in the target's repository, found by what they were made from.
+
+A layer of packages is kept under a tag of its own, `flow-operator-cache-<kind>-<key>`, as an image of one layer:
+one GET replaces resolving, installing and compressing, and the registry's clean-up sees that the layer is in use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flow_operator.images.blobs import BytesBlob
+from flow_operator.images.errors import RegistryError
+from flow_operator.images.layers import FORMAT, Kind, Layer
+from flow_operator.images.oci import CONFIG, LAYER_GZIP, MANIFEST, Descriptor, Manifest, canonical
+
+if TYPE_CHECKING:
+    from flow_operator.images.progress import Progress
+    from flow_operator.images.registry import Repository
+
+_KEY = "flow-operator.io/cache-key"
+_DIFF_ID = "flow-operator.io/diff-id"
+_LOCK = "flow-operator.io/lock"
+
+
+@dataclass(frozen=True)
+class Cached:
+    """A layer and the lock it was made from."""
+
+    layer: Layer
+    lock: str
+
+
+def cache_key(*inputs: object) -> str:
+    """A name for what a layer was made from."""
+    return hashlib.sha256(canonical([FORMAT, *inputs])).hexdigest()
+
+
+def tag_of(kind: str, key: str) -> str:
+    """The tag a layer is kept under."""
+    return f"flow-operator-cache-{kind}-{key[:24]}"
+
+
+class LayerCache:
+    """The layers kept in one repository."""
+
+    def __init__(self, repository: Repository, progress: Progress) -> None:
+        self._repository = repository
+        self._progress = progress
+
+    def get(self, kind: Kind, key: str) -> Cached | None:
+        """The layer made from these inputs, if an earlier build kept it."""
+        manifest = self._repository.manifest(tag_of(kind, key))
+        try:
+            return _read(kind, key, manifest) if manifest else None
+        except (KeyError, ValueError, TypeError, IndexError):
+            return None  # somebody else's tag
+
+    def put(self, layer: Layer, lock: str, *keys: str) -> None:
+        """Keep a layer that is in the repository already. A registry that refuses costs time later, no more."""
+        config = BytesBlob(canonical(_config(layer)))
+        try:
+            self._repository.upload(config)
+            for key in keys:
+                self._repository.put_manifest(tag_of(layer.kind, key), _manifest(layer, lock, key, config))
+        except RegistryError as error:
+            self._progress(f"The {layer.kind} layer is not kept for the next build: {error.message}")
+
+
+def _config(layer: Layer) -> dict[str, object]:
+    rootfs = {"type": "layers", "diff_ids": [layer.diff_id]}
+    return {"architecture": "", "os": "linux", "rootfs": rootfs}
+
+
+def _manifest(layer: Layer, lock: str, key: str, config: BytesBlob) -> Manifest:
+    document = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": Descriptor(mediaType=CONFIG, digest=config.digest, size=config.size),
+        "layers": [layer.descriptor],
+        "annotations": {_KEY: key, _DIFF_ID: layer.diff_id, _LOCK: lock},
+    }
+    return Manifest(canonical(document), MANIFEST)
+
+
+def _read(kind: Kind, key: str, manifest: Manifest) -> Cached | None:
+    document = manifest.json()
+    annotations, found = document["annotations"], document["layers"][0]
+    if annotations[_KEY] != key or found["mediaType"] != LAYER_GZIP:
+        return None
+    descriptor = Descriptor(mediaType=LAYER_GZIP, digest=str(found["digest"]), size=int(found["size"]))
+    return Cached(Layer(kind, descriptor, str(annotations[_DIFF_ID])), str(annotations[_LOCK]))

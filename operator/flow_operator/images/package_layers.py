@@ -1,0 +1,96 @@
+"""The two layers of packages: kept from an earlier build where possible, made where not."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from flow_operator.api.wire import DEPS_DIR
+from flow_operator.images.bytecode import here
+from flow_operator.images.dependencies import resolve
+from flow_operator.images.layer_cache import Cached, LayerCache, cache_key
+from flow_operator.images.layers import Entry, Kind, Layer, write_layer
+from flow_operator.images.packages import install, package_entries
+from flow_operator.images.requirements import Lock, all_pinned
+from flow_operator.images.runtime import own_digest, runtime_entries
+from flow_operator.images.uv import Target, Uv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from flow_operator.images.progress import Progress, Stages
+
+
+@dataclass(frozen=True)
+class Made:
+    """A layer, the lock it was made from, and the keys to keep it under (none when it was kept already)."""
+
+    layer: Layer
+    lock: str
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PackageLayers:
+    """Makes layers of packages for one target, in one working directory."""
+
+    target: Target
+    cache: LayerCache | None  # None: make everything again
+    work: Path
+    stages: Stages
+    progress: Progress
+
+    def runtime(self, lock: Lock) -> Made:
+        """flow_operator and its packages."""
+        key = self._key("runtime", lock.digest, own_digest())
+        kept = self._kept("runtime", key)
+        if kept:
+            return Made(kept.layer, kept.lock)
+        with self.stages.stage("runtime"):
+            self.progress(f"Making the runtime layer for Python {self.target.python}.")
+            uv = Uv(self._directory("runtime"))
+            return Made(self._written("runtime", runtime_entries(uv, lock, self.target)), lock.digest, (key,))
+
+    def dependencies(self, requirements: tuple[str, ...], runtime: Mapping[str, str]) -> Made | None:
+        """The user's packages; None when the runtime has them all."""
+        asked = self._key("request", requirements, dict(runtime))
+        pinned = all_pinned(requirements)
+        kept = self._kept("dependencies", asked) if pinned else None
+        if kept:
+            return Made(kept.layer, kept.lock)
+        uv = Uv(self._directory("dependencies"))
+        with self.stages.stage("resolve"):
+            lock = resolve(uv, requirements, runtime, self.target)
+        self.progress(f"Resolved {len(lock.pins)} packages: {', '.join(lock.versions())}.")
+        return self._of_lock(uv, lock, (asked,) if pinned else ()) if lock.pins else None
+
+    def _of_lock(self, uv: Uv, lock: Lock, more_keys: tuple[str, ...]) -> Made:
+        key = self._key("lock", lock.digest)
+        kept = self._kept("dependencies", key)
+        if kept:
+            return Made(kept.layer, kept.lock, more_keys)
+        with self.stages.stage("dependencies"):
+            directory = uv.work / "target"
+            install(uv, lock, self.target, directory)
+            layer = self._written("dependencies", package_entries(directory, DEPS_DIR))
+        return Made(layer, lock.digest, (key, *more_keys))
+
+    def _key(self, *inputs: object) -> str:
+        bytecode = sys.version if self.target.python == here() else ""
+        return cache_key(*inputs, asdict(self.target), bytecode)
+
+    def _kept(self, kind: Kind, key: str) -> Cached | None:
+        kept = self.cache.get(kind, key) if self.cache else None
+        if kept:
+            self.progress(f"The {kind} layer is in the registry since an earlier build.")
+        return kept
+
+    def _written(self, kind: Kind, entries: Iterable[Entry]) -> Layer:
+        return write_layer(kind, entries, self.work / f"{kind}.tar.gz", compress=True)
+
+    def _directory(self, name: str) -> Path:
+        directory = self.work / name
+        directory.mkdir(exist_ok=True)
+        return directory

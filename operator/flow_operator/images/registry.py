@@ -1,0 +1,160 @@
+"""Repositories of a registry: manifests, blobs, uploads, as the OCI distribution specification has them."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flow_operator.images.border import registry_errors
+from flow_operator.images.errors import DigestMismatchError, RegistryFailedError
+from flow_operator.images.oci import ACCEPTED, Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+    from flow_operator.images.blobs import Blob
+    from flow_operator.images.connection import Connection
+    from flow_operator.images.oci import Descriptor
+
+MONOLITHIC = 8 << 20  # up to this a blob goes in one PUT; a longer one is streamed with PATCH, as docker does
+_MEMORY = 16 << 20  # manifests and configs longer than this are not images
+
+
+@dataclass(frozen=True)
+class Repository:
+    """One repository behind one connection."""
+
+    connection: Connection
+    name: str
+
+    def manifest(self, version: str) -> Manifest | None:
+        """The manifest of a tag or digest, its bytes verified; None where there is none."""
+        answer = self.connection.ask(
+            "GET",
+            f"{self.name}/manifests/{version}",
+            f"give the manifest {version} of {self.name}",
+            headers={"Accept": ", ".join(ACCEPTED)},
+        )
+        if answer.status_code == 404:
+            return None
+        manifest = Manifest(answer.content, answer.headers.get("Content-Type", ""))
+        said = answer.headers.get("Docker-Content-Digest", "")
+        self._verify(version if version.startswith("sha256:") else said, manifest.digest)
+        return manifest
+
+    def digest_of(self, version: str) -> str:
+        """What a tag points to, for one HEAD; empty when it does not exist or the registry does not say."""
+        answer = self.connection.ask(
+            "HEAD",
+            f"{self.name}/manifests/{version}",
+            f"look up {version} of {self.name}",
+            headers={"Accept": ", ".join(ACCEPTED)},
+        )
+        return "" if answer.status_code == 404 else str(answer.headers.get("Docker-Content-Digest", ""))
+
+    def put_manifest(self, version: str, manifest: Manifest) -> None:
+        """Store a manifest under a tag or its digest."""
+        answer = self.connection.ask(
+            "PUT",
+            f"{self.name}/manifests/{version}",
+            f"take the manifest of {self.name}",
+            headers={"Content-Type": manifest.media_type},
+            content=manifest.body,
+        )
+        if answer.status_code == 404:
+            raise self._no_repository()
+        said = answer.headers.get("Docker-Content-Digest", "")
+        self._verify(manifest.digest if said else "", said)
+
+    def has(self, digest: str) -> bool:
+        """Whether a blob is here already."""
+        answer = self.connection.ask("HEAD", f"{self.name}/blobs/{digest}", f"look up a blob of {self.name}")
+        return answer.status_code != 404
+
+    def blob(self, descriptor: Descriptor) -> bytes:
+        """A small blob, whole and verified."""
+
+        def read() -> bytes:
+            with self.stream(descriptor) as pieces:
+                return b"".join(pieces)
+
+        if descriptor["size"] > _MEMORY:
+            raise RegistryFailedError(f"{self._public} has a config of {descriptor['size']} bytes.", retryable=False)
+        return self.connection.retries.run(read)
+
+    @contextmanager
+    def stream(self, descriptor: Descriptor) -> Iterator[Iterator[bytes]]:
+        """A blob's bytes as they arrive; the iterator's end raises when they were not what the digest says."""
+        digest = descriptor["digest"]
+        with self.connection.streaming(f"{self.name}/blobs/{digest}", f"give a blob of {self.name}") as answer:
+            if answer.status_code == 404:
+                raise RegistryFailedError(f"{self._public} lacks its own blob {digest}.", retryable=False)
+            yield self._verified(answer, descriptor)
+
+    def mount(self, blob: Blob, source: str) -> bool:
+        """Let the registry link a blob from another of its repositories: no bytes move."""
+        answer = self.connection.ask(
+            "POST",
+            f"{self.name}/blobs/uploads/",
+            f"mount a blob into {self.name}",
+            params={"mount": blob.digest, "from": source},
+        )
+        # 202 means "not mounted, here is an upload session": it is left to expire.
+        return answer.status_code == 201
+
+    def upload(self, blob: Blob) -> None:
+        """Send a blob, from the start again when the connection breaks."""
+        self.connection.retries.run(lambda: self._upload_once(blob))
+
+    def _upload_once(self, blob: Blob) -> None:
+        what = f"take a blob into {self.name}"
+        url = self.connection.url(f"{self.name}/blobs/uploads/")
+        answer = self.connection.once("POST", url, what)
+        if answer.status_code == 404:
+            raise self._no_repository()
+        location, body = self._location(answer), (blob if blob.size <= MONOLITHIC else None)
+        if body is None:
+            location = self._location(self._going_on(self.connection.once("PATCH", location, what, blob=blob)))
+        length = {} if body else {"Content-Length": "0"}
+        self._going_on(
+            self.connection.once("PUT", location, what, params={"digest": blob.digest}, headers=length, blob=body)
+        )
+
+    def _going_on(self, answer: httpx.Response) -> httpx.Response:
+        if answer.status_code == 404:
+            raise RegistryFailedError(f"{self._public} lost an upload on the way.", retryable=True)
+        return answer
+
+    def _location(self, answer: httpx.Response) -> httpx.URL:
+        with registry_errors(self.connection.registry):
+            return answer.url.join(answer.headers.get("Location", ""))
+
+    def _verified(self, answer: httpx.Response, descriptor: Descriptor) -> Iterator[bytes]:
+        seen, length = hashlib.sha256(), 0
+        with registry_errors(self.connection.registry):
+            for piece in answer.iter_raw():
+                seen.update(piece)
+                length += len(piece)
+                if length > descriptor["size"]:
+                    break
+                yield piece
+        self._verify(descriptor["digest"], f"sha256:{seen.hexdigest()}")
+
+    def _verify(self, expected: str, got: str) -> None:
+        if expected and expected != got:
+            raise DigestMismatchError(f"{self._public} answered with {got} when asked for {expected}.")
+
+    @property
+    def _public(self) -> str:
+        return f"{self.connection.registry}/{self.name}"
+
+    def _no_repository(self) -> RegistryFailedError:
+        return RegistryFailedError(
+            f"Registry {self.connection.registry} knows no repository {self.name} and does not create it.",
+            remedy="Create the repository, or check registryURL.",
+            retryable=False,
+        )

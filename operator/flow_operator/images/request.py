@@ -1,0 +1,145 @@
+"""BuildRequest, checked: after this nothing about the request can surprise."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from flow_operator.api.wire import BuildFile, BuildRequest, RegistryEndpoint
+from flow_operator.images.errors import BadRequestError, SourceChangedError
+from flow_operator.images.layers import Entry
+from flow_operator.images.reference import Reference, parse_reference
+from flow_operator.images.requirements import parse_requirements
+from flow_operator.images.runtime import host_architecture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_PATH = re.compile(r"/[^/\0][^\0]*")
+
+# What each key holds, and what the items or values in it are.
+_SHAPES: dict[str, tuple[type, type]] = {
+    "baseImage": (str, str),
+    "repository": (str, str),
+    "tag": (str, str),
+    "architecture": (str, str),
+    "files": (list, dict),
+    "pythonDependencies": (list, str),
+    "env": (dict, str),
+    "annotations": (dict, str),
+    "registries": (dict, dict),
+}
+_JSON_NAMES: dict[type, str] = {str: "text", list: "a list", dict: "an object"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be built, as values that have been checked."""
+
+    base: Reference
+    repository: str  # the public name, as it was written
+    target: Reference
+    files: tuple[BuildFile, ...]
+    requirements: tuple[str, ...]
+    env: Mapping[str, str]
+    annotations: Mapping[str, str]
+    registries: Mapping[str, RegistryEndpoint]
+    architecture: str
+
+
+def request_from(text: str) -> BuildRequest:
+    """Read the JSON document of a builder's environment."""
+    try:
+        document: BuildRequest = json.loads(text)
+    except ValueError:
+        raise BadRequestError("The build request is not JSON.") from None
+    return document
+
+
+def checked(request: BuildRequest) -> Plan:
+    """The plan of a request, or what is wrong with it."""
+    _check_shape(request)
+    repository, tag = request["repository"], request.get("tag", "")
+    named = parse_reference(repository)
+    if named.tag or named.digest:
+        raise BadRequestError(f"repository {repository!r} must be a name without tag and digest.")
+    return Plan(
+        base=parse_reference(request["baseImage"]),
+        repository=repository,
+        target=parse_reference(f"{repository}:{tag}" if tag else repository),
+        files=_checked_files(request.get("files", [])),
+        requirements=parse_requirements(request.get("pythonDependencies", ())),
+        env=_variables(request.get("env", {})),
+        annotations=dict(request.get("annotations", {})),
+        registries=request.get("registries", {}),
+        architecture=request.get("architecture") or host_architecture(),
+    )
+
+
+def code_entries(files: tuple[BuildFile, ...]) -> list[Entry]:
+    """The code layer's files, read once and compared with what the operator decided on."""
+    return [Entry(file["path"], _verified(file)) for file in files]
+
+
+def _verified(file: BuildFile) -> bytes:
+    try:
+        data = Path(file["source"]).read_bytes()
+    except OSError as error:
+        raise SourceChangedError(f"{file['source']} cannot be read: {error.strerror}.") from None
+    if hashlib.sha256(data).hexdigest() != file["sha256"].removeprefix("sha256:"):
+        raise SourceChangedError(f"{file['source']} has changed since the build was decided on.")
+    return data
+
+
+def _check_shape(request: Any) -> None:
+    if not isinstance(request, dict):
+        raise BadRequestError("The build request is not a JSON object.")
+    for key in ("baseImage", "repository"):
+        if not request.get(key):
+            raise BadRequestError(f"The build request has no {key}.")
+    for key, (kind, item_kind) in _SHAPES.items():
+        value: Any = request.get(key, kind())
+        if not isinstance(value, kind):
+            raise BadRequestError(f"{key} of the build request is not {_JSON_NAMES[kind]}.")
+        if not all(isinstance(item, item_kind) for item in _items(value)):
+            raise BadRequestError(f"{key} of the build request has an item that is not {_JSON_NAMES[item_kind]}.")
+
+
+def _items(value: Any) -> Iterable[object]:
+    items: Iterable[object] = value.values() if isinstance(value, dict) else value
+    return items
+
+
+def _checked_files(files: list[BuildFile]) -> tuple[BuildFile, ...]:
+    paths = [_checked_file(file)["path"] for file in files]
+    twice = [path for path in paths if paths.count(path) > 1]
+    if twice:
+        raise BadRequestError(f"Two files of the build request have the path {twice[0]}.")
+    return tuple(files)
+
+
+def _checked_file(file: BuildFile) -> BuildFile:
+    if not all(isinstance(file.get(key), str) for key in get_type_hints(BuildFile)):
+        raise BadRequestError("A file of the build request lacks path, source or sha256.")
+    path = file["path"]
+    if (
+        not path.startswith("/")
+        or posixpath.normpath(path) != path
+        or path.startswith("//")
+        or path == "/"
+        or "\0" in path
+    ):
+        raise BadRequestError(f"{path!r} is not an absolute path of a file.")
+    return file
+
+
+def _variables(env: Mapping[str, str]) -> dict[str, str]:
+    bad = [name for name in env if not name or "=" in name or "\0" in name + env[name]]
+    if bad:
+        raise BadRequestError(f"env has {bad[0]!r}, which is no variable's name.")
+    return dict(env)

@@ -1,0 +1,109 @@
+"""uv as a subprocess: how it is called, and what its failures mean."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import uv
+
+from flow_operator.images.errors import (
+    BuilderDiskFullError,
+    BuildError,
+    DependencyConflictError,
+    DependencyFailedError,
+    DependencyHasNoWheelError,
+    DependencyNotFoundError,
+    IndexUnreachableError,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_QUIETLY = ("--quiet", "--no-config", "--no-python-downloads", "--color=never")
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "ppc64le": "ppc64le", "s390x": "s390x", "386": "i686"}
+
+# The first words that are found name the failure. Order: causes before their consequences.
+_FAILURES: dict[type[BuildError], tuple[str, ...]] = {
+    BuilderDiskFullError: ("No space left on device", "Disk quota exceeded"),
+    IndexUnreachableError: ("Failed to fetch", "error sending request", "dns error", "invalid peer certificate"),
+    DependencyHasNoWheelError: ("no usable wheels", "no wheels with a matching", "only has source distributions"),
+    DependencyNotFoundError: ("was not found in", "there is no version of", "there are no versions of"),
+    DependencyConflictError: ("we can conclude that",),
+}
+_CREDENTIAL = re.compile(r"://[^/@\s]+@")
+_QUERY = re.compile(r"(https?://[^\s?#`']+)\?[^\s`')]*")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What packages are chosen for."""
+
+    python: str  # minor version: "3.12"
+    architecture: str  # GOARCH: "amd64"
+    libc: str = "gnu"  # or "musl"
+
+    def options(self) -> list[str]:
+        """uv's words for it. `gnu` is manylinux_2_28 there: Debian 10, RHEL 8 and everything younger."""
+        machine = _MACHINES.get(self.architecture, self.architecture)
+        platform = f"{machine}-unknown-linux-{self.libc}"
+        return ["--python-version", self.python, "--python-platform", platform]
+
+
+class Uv:
+    """uv, working in one directory."""
+
+    def __init__(self, work: Path) -> None:
+        self.work = work
+
+    def compile(self, requirements: str, constraints: str, preferences: str, target: Target) -> str:
+        """The lock text of requirements. Preferred versions are taken where nothing speaks against them."""
+        lock = self.work / "requirements.lock"
+        lock.write_text(preferences)  # uv keeps what it finds in its output file
+        files = [self._file("requirements.in", requirements), "-c", self._file("constraints.in", constraints)]
+        options = ["--generate-hashes", "--no-header", "--no-annotate", "--output-file", str(lock)]
+        self._run("compile", *files, *options, *_wheels_for(target))
+        return lock.read_text()
+
+    def install(self, lock: str, target: Target, directory: Path) -> None:
+        """Unpack the wheels of a lock, and nothing else, into a directory."""
+        files = ["-r", self._file("install.lock", lock), "--target", str(directory)]
+        self._run("install", *files, "--no-deps", "--require-hashes", *_wheels_for(target))
+
+    def _file(self, name: str, text: str) -> str:
+        path = self.work / name
+        path.write_text(text)
+        return str(path)
+
+    def _run(self, *arguments: str) -> None:
+        command = [uv.find_uv_bin(), "pip", *arguments, "--python", sys.executable, *_QUIETLY]
+        done = subprocess.run(command, capture_output=True, text=True, env=self._environment(), cwd=self.work)
+        if done.returncode != 0:
+            raise uv_error(done.stderr)
+
+    def _environment(self) -> dict[str, str]:
+        """The pod's environment (its index settings are uv's own); a cache of our own where HOME is read-only."""
+        if "UV_CACHE_DIR" in os.environ or os.access(os.environ.get("HOME", "/"), os.W_OK):
+            return dict(os.environ)
+        return {**os.environ, "UV_CACHE_DIR": str(self.work / "uv-cache")}
+
+
+def uv_error(stderr: str) -> BuildError:
+    """What uv's failure means, in its own words, without credentials."""
+    words = _QUERY.sub(r"\1", _CREDENTIAL.sub("://", " ".join(stderr.split())))
+    kinds = (kind for kind, signs in _FAILURES.items() if any(sign in words for sign in signs))
+    return next(kinds, DependencyFailedError)(_shortened(words))
+
+
+def _shortened(words: str) -> str:
+    words = words.removeprefix("error: No solution found when resolving dependencies cause: ").removeprefix("error: ")
+    words = words.partition(" hint: ")[0]
+    return words if len(words) <= 600 else f"{words[:600]}…"
+
+
+def _wheels_for(target: Target) -> list[str]:
+    return ["--only-binary", ":all:", *target.options()]
