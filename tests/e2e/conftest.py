@@ -66,4 +66,4 @@ def _dump(namespace: Namespace, to: Path) -> None:
         kubectl("-n", namespace.name, "get", "pods", "-o", "yaml", check=False),
     ]
     to.write_text("\n\n".join(parts))
-    print(f"\neverything about {namespace.name} is in {to}")  # noqa: T201
+    print(f"\neverything about {namespace.name} is in {to}")

@@ -77,7 +77,7 @@ def test_a_code_change_moves_kilobytes_only(namespace: Namespace) -> None:
 
 def test_a_dependency_is_installed_from_wheels_and_imported(namespace: Namespace) -> None:
     text = "import humanize\ndef flow() -> str:\n    return humanize.intcomma(1234567)\n"
-    storage = {"docker": {"pythonDependencies": ["humanize==4.15.0"], "envVars": {"GREETING": "it's $5 \"or\" less"}}}
+    storage = {"docker": {"pythonDependencies": ["humanize==4.15.0"], "envVars": {"GREETING": 'it\'s $5 "or" less'}}}
     text = text.replace("return", "import os\n    assert os.environ['GREETING'] == 'it\\'s $5 \"or\" less'\n    return")
     namespace.apply(deployment("human", text, storage=storage), run("human", "human"))
     namespace.wait_ready("human")

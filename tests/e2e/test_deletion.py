@@ -38,9 +38,7 @@ DASK_OPERATOR = "deployment/flow-operator-dask"
 
 @pytest.fixture(scope="module", autouse=True)
 def deployments(namespace: Namespace) -> None:
-    namespace.apply(
-        deployment("slow", SLOW), deployment("plain", PLAIN), deployment("stuck", SLOW, runner=STUCK)
-    )
+    namespace.apply(deployment("slow", SLOW), deployment("plain", PLAIN), deployment("stuck", SLOW, runner=STUCK))
     for each in ("slow", "plain"):
         namespace.wait_ready(each)
 

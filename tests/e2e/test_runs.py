@@ -52,9 +52,7 @@ def test_a_flow_runs_and_its_result_is_in_kubectl_get(namespace: Namespace) -> N
 
 def test_kubectl_wait_works(namespace: Namespace) -> None:
     namespace.apply(run("waited", "squares", parameters={"n": 4}))
-    said = kubectl(
-        "-n", namespace.name, "wait", "--for=condition=Succeeded", "flowrun/waited", "--timeout=60s"
-    )
+    said = kubectl("-n", namespace.name, "wait", "--for=condition=Succeeded", "flowrun/waited", "--timeout=60s")
     assert "condition met" in said
     assert namespace.get("flowrun", "waited")["status"]["result"] == 14
 
@@ -63,8 +61,8 @@ def test_two_runs_of_one_deployment_do_not_touch_each_other(namespace: Namespace
     namespace.apply(run("one", "squares", parameters={"n": 3}), run("two", "squares", parameters={"n": 5}))
     results = [namespace.wait_run(name)["status"]["result"] for name in ("one", "two")]
     assert results == [5, 30]
-    pods = [each["metadata"]["labels"]["flow-operator.io/run"] for each in namespace.list("pods", "flow-operator.io/run in (one,two)")]  # fmt: skip
-    assert sorted(pods) == ["one", "two"]
+    pods = namespace.list("pods", "flow-operator.io/run in (one,two)")
+    assert sorted(each["metadata"]["labels"]["flow-operator.io/run"] for each in pods) == ["one", "two"]
 
 
 def test_a_failing_flow_says_why_and_on_exit_still_ran(namespace: Namespace) -> None:
@@ -131,7 +129,7 @@ def test_an_unschedulable_run_shows_the_schedulers_words(namespace: Namespace) -
     done = namespace.wait_run("nowhere")
     assert reason(done, "Succeeded") == "Unschedulable"
     assert "nodes are available" in done["status"]["diagnosis"]["message"]
-    assert not [each for each in namespace.list("pods", "flow-operator.io/run=nowhere") if each["status"]["phase"] == "Pending" and not each["metadata"].get("deletionTimestamp")]  # fmt: skip
+    namespace.wait_pods_gone("flow-operator.io/run=nowhere")
 
 
 def test_on_start_that_fails_keeps_the_flow_from_running(namespace: Namespace) -> None:

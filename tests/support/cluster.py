@@ -64,7 +64,8 @@ class Namespace:
 
     def apply(self, *manifests: Manifest) -> str:
         """Apply manifests as kubectl does."""
-        return kubectl("-n", self.name, "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)}))  # fmt: skip
+        bundle = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
+        return kubectl("-n", self.name, "apply", "-f", "-", stdin=json.dumps(bundle))
 
     def refused(self, manifest: Manifest) -> str:
         """Apply a manifest that must be refused; return the server's words."""

@@ -81,6 +81,12 @@ def source_reference(deployment: Manifest) -> tuple[str, str] | None:
     return (deployment["metadata"]["namespace"], reference["name"]) if reference else None
 
 
+def source_is_known(deployment: Manifest, sources: Mapping[tuple[str, str], Manifest | None]) -> bool:
+    """Return whether the referenced ConfigMap has been looked for: not looked is not absent."""
+    where = source_reference(deployment)
+    return where is None or where in sources
+
+
 def read_source(
     deployment: Manifest, sources: Mapping[tuple[str, str], Manifest | None]
 ) -> tuple[str | None, str | None]:

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..api.flow_run import FINISHED
-from ..api.labels import API_VERSION, MANAGER
+from ..api.labels import API_VERSION, MANAGER, RUN_UID
 from ..kube.errors import Conflict, KubeError, NotFound, Refused
 from ..plan import clean_up, deployment, run
 from ..plan.types import Announcement, Plan, Ref
-from .observe import observe_deployment, observe_run
-from .store import Key, Manifest, Store
+from .observe import observe_deployment, observe_run, source_is_known
+from .store import Key, Manifest, Store, labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,9 +54,10 @@ class Reconciler:
         """Bring one object nearer to what it should be."""
         began = time.monotonic()
         found = self._store.get(key)
+        if key.kind == "FlowRun":
+            await self._sweep(key, found)
         if found is None:
             self._refused.pop(key, None)
-            await self._sweep(key)
             return
         if key.kind == "FlowRun":
             await self._confirm_absence(found)
@@ -83,18 +84,17 @@ class Reconciler:
         if key.kind == "FlowRun":
             return run.decide(found, observe_run(self._store, found, refused), self._settings, now)
         seen = observe_deployment(self._store, found, self._sources, self._ca_bundle, refused)
-        if found["metadata"].get("deletionTimestamp"):
-            return Plan()
+        if found["metadata"].get("deletionTimestamp") or not source_is_known(found, self._sources):
+            return Plan()  # the watch of the source asks again once it has looked
         return deployment.decide(found, seen, self._settings, now)
 
-    async def _sweep(self, key: Key) -> None:
-        """Free what a deleted run left behind: objects that only a dead controller's finalizer holds."""
-        if key.kind != "FlowRun":
-            return
+    async def _sweep(self, key: Key, living: Manifest | None) -> None:
+        """Free what deleted runs of this name left behind: objects that only a dead controller's finalizer holds."""
+        uid = living["metadata"]["uid"] if living else None
         left = [
             each
             for each in self._store.children_by_run_name(key.namespace, key.name)
-            if each["kind"] in ("DaskCluster", "DaskAutoscaler")
+            if each["kind"] in ("DaskCluster", "DaskAutoscaler") and labels_of(each).get(RUN_UID) != uid
         ]
         blocked, wait = clean_up.stuck_finalizers(left, self._clock())
         for ref in blocked:

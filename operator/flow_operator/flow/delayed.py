@@ -37,7 +37,7 @@ def _call(function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any],
     return function(*args, **kwargs)
 
 
-def _done(value: Any) -> None:  # noqa: ARG001
+def _done(value: Any) -> None:
     """Stand for a finished task where only the order counts: its result stays on its worker."""
 
 

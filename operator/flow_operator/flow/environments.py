@@ -100,7 +100,7 @@ class DaskKubernetesEnvironment(Environment):
         super().__init__(labels=labels, on_start=on_start, on_exit=on_exit)
         for name, value in (("min_workers", min_workers), ("max_workers", max_workers)):
             if not isinstance(value, int) or isinstance(value, bool):
-                raise ValueError(f"{name} must be a whole number, not {value!r}")  # noqa: TRY004
+                raise ValueError(f"{name} must be a whole number, not {value!r}")
         if min_workers < 0:
             raise ValueError(f"min_workers must be at least 0, not {min_workers}")
         if max_workers < max(1, min_workers):

@@ -9,13 +9,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flow_operator.flow.core import Flow
 from flow_operator.flow.function import Function
 from flow_operator.flow.graph import TaskCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
+
+    from flow_operator.flow.core import Flow
 
 
 def dumps(flow: Flow) -> bytes:
@@ -56,8 +57,5 @@ def _functions(flow: Flow) -> Iterator[Callable[..., Any] | None]:
 
 def _installed(module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
-    if file is None:
-        return True
-    return any(
-        Path(file).is_relative_to(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")
-    )
+    homes = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return file is None or any(Path(file).is_relative_to(home) for home in homes)

@@ -82,7 +82,16 @@ def _translated(registry: str, error: Exception) -> BuildError:
             retryable=False,
         )
     kind, what = next(MAPPING[cls] for cls in type(error).__mro__ if cls in MAPPING)
-    return kind(f"Registry {registry} {what}.")
+    return kind(f"Registry {registry} {what}{_system_words(error)}.")
+
+
+def _system_words(error: BaseException | None) -> str:
+    """The operating system's own reason: `: Connection refused`, `: Name or service not known`."""
+    while error is not None:
+        if isinstance(error, OSError) and error.strerror:
+            return f": {error.strerror}"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _is_tls(error: BaseException | None) -> bool:

@@ -119,7 +119,7 @@ class _Build:
     def _base(self) -> tuple[Base, Target]:
         reference = self._plan.base
         base = read_base(reference, self._connections.repository(reference), self._plan.architecture)
-        target = Target(python_of(base), base.architecture, libc_of(base))
+        target = Target(python_of(base), base.architecture, libc_of(base.config))
         self._progress(f"Base {reference} is {base.digest} (Python {target.python}, {target.architecture}).")
         return base, target
 

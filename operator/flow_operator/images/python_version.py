@@ -32,9 +32,9 @@ def python_of(base: Base) -> str:
     return minor
 
 
-def libc_of(base: Base) -> str:
+def libc_of(config: dict[str, Any]) -> str:
     """`musl` for Alpine, which says so in its history; `gnu` for everything else."""
-    history = " ".join(str(step.get("created_by", "")) for step in base.config.get("history") or ())
+    history = " ".join(str(step.get("created_by", "")) for step in config.get("history") or ())
     return "musl" if "alpine-minirootfs" in history or "apk add" in history else "gnu"
 
 

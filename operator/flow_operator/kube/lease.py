@@ -7,6 +7,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.leaderelection.electionconfig import Config
 from kubernetes.aio.leaderelection.leaderelection import LeaderElection
@@ -36,14 +37,21 @@ class _PatientLock(LeaseLock):  # type: ignore[misc]  # the package has no types
         return found
 
     async def create(self, name: str, namespace: str, election_record: Any) -> bool:
-        with suppress(Exception):
-            return bool(await super().create(name, namespace, election_record))
-        return False
+        # Not the helper's own: kubernetes 37.0.2 passes pretty=True there, which its own model refuses.
+        body = client.V1Lease(metadata=client.V1ObjectMeta(name=name), spec=self.update_lease(election_record))
+        try:
+            await self.api_instance.create_namespaced_lease(namespace, body)
+        except Exception as error:  # noqa: BLE001 - not created: the next period tries again
+            logger.info("lease not created: %s", error)
+            return False
+        return True
 
     async def update(self, name: str, namespace: str, updated_record: Any) -> bool:
-        with suppress(Exception):
+        try:
             return bool(await super().update(name, namespace, updated_record))
-        return False
+        except Exception as error:  # noqa: BLE001 - not renewed: the deadline decides
+            logger.info("lease not renewed: %s", error)
+            return False
 
 
 async def lead(api: Api, settings: LeaderSettings, identity: str, work: Callable[[], Awaitable[None]]) -> None:

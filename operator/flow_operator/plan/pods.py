@@ -36,7 +36,7 @@ def environment(variables: dict[str, str]) -> list[Manifest]:
     return [{"name": name, "value": value} for name, value in variables.items()]
 
 
-HOME = {"HOME": "/tmp", "TMPDIR": "/tmp", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}  # noqa: S108
+HOME = {"USER": "flow", "HOME": "/tmp", "TMPDIR": "/tmp", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}  # noqa: S108
 
 
 def compact(document: Any) -> str:

@@ -77,6 +77,8 @@ class Case:
 
     def _complete(self) -> bool:
         self.create = ()
+        if workers := self.status.get("workers"):  # the cluster goes at once; what was is in peak and computed
+            self.status["workers"] = {**workers, "desired": 0, "ready": 0}
         self.status["completionTime"] = stamp(self.now)
         began = self.status.get("startTime") or self.status["completionTime"]
         self.status["duration"] = duration(seconds_since(began, self.now))

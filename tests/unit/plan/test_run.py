@@ -277,7 +277,10 @@ class TestHooks:
         assert plan.status["phase"] == "Finishing"
 
     def test_receipts_are_kept(self) -> None:
-        hooks = [{"name": "on_start", "state": "Succeeded", "tries": 1}, {"name": "on_exit", "state": "Succeeded"}]
+        hooks: list[Manifest] = [
+            {"name": "on_start", "state": "Succeeded", "tries": 1},
+            {"name": "on_exit", "state": "Succeeded"},
+        ]
         plan = self.end(hooks, state="Succeeded")
         assert plan.status is not None
         assert plan.status["phase"] == "Succeeded"
@@ -296,11 +299,13 @@ class TestHooks:
         ],
     )
     def test_the_table(self, code: int, fields: Manifest, on_start: str, on_exit: str, expected: str) -> None:
-        hooks = [{"name": "on_start", "state": on_start}, {"name": "on_exit", "state": on_exit}]
+        hooks: list[Manifest] = [{"name": "on_start", "state": on_start}, {"name": "on_exit", "state": on_exit}]
         assert reason(self.end(hooks, code, **fields).status, "Succeeded") == expected
 
     def test_a_flow_that_succeeded_keeps_its_result_when_on_exit_failed(self) -> None:
-        hooks = [{"name": "on_exit", "state": "Failed", "error": {"type": "OSError", "message": "no mail"}}]
+        hooks: list[Manifest] = [
+            {"name": "on_exit", "state": "Failed", "error": {"type": "OSError", "message": "no mail"}}
+        ]
         plan = self.end(hooks, state="Succeeded", result=1)
         assert plan.status is not None
         assert plan.status["result"] == 1

@@ -1,0 +1,296 @@
+"""The flow-hooks container: `on_start` before the flow, `on_exit` after it, a receipt for each, exactly once.
+
+Run by path under `python3 -I -S`, beside the flow, idle nearly all of its life: so it is one file, standard library
+only, and starts nothing but the callbacks, each in a process of its own (`python3 -m flow_operator.runner callback`).
+
+Container main and this one share a directory and a lock. The kernel is the witness: main holds the lock as long as
+the flow's process lives, so whoever gets the lock knows that the flow has ended, whatever ended it.
+
+    main.lock       held by main and by the flow's process
+    main.begun      main is there, and waits for the receipt of on_start
+    main.rc         the flow's exit code, if main lived to write it
+    main.json       the flow's own report, if it lived to write it
+    poststart       the kubelet's postStart hook was delivered
+    closed          the attempt is over: a main that comes now must not begin
+    <name>.tries    how often a callback was begun, counted before it begins
+    <name>.outcome  what the callback's process has to say
+    <name>.json     the receipt
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+# Equal to those of api/wire.py, which this file cannot import (tests/unit/runner/test_constants.py).
+RUN_ENV = "FLOW_OPERATOR_RUN"
+HOOKS_DIR = "/hooks"
+TERMINATION_LOG = "/dev/termination-log"
+MESSAGE_LIMIT = 2048
+
+HOOKS_DIR_ENV = "FLOW_OPERATOR_HOOKS_DIR"
+TERMINATION_LOG_ENV = "FLOW_OPERATOR_TERMINATION_LOG"
+CALLBACKS_ENV = "FLOW_OPERATOR_CALLBACKS"  # which are declared, "on_start,on_exit"; unset: nobody looked
+
+NAMES = ("on_start", "on_exit")
+LOCK, BEGUN, EXIT_CODE, REPORT = "main.lock", "main.begun", "main.rc", "main.json"
+POSTSTART, CLOSED = "poststart", "closed"
+
+POSTSTART_PATIENCE = 1.0  # a kubelet that was killed never delivers it
+MAX_TRIES = 3  # a callback that takes the whole container down must not do so for ever
+KILL_AFTER = 2.0  # from SIGTERM to SIGKILL of a callback that is over its limit
+
+
+def directory() -> str:
+    """Where main and flow-hooks meet."""
+    return os.environ.get(HOOKS_DIR_ENV, HOOKS_DIR)
+
+
+def read(name: str) -> str | None:
+    """A file of the shared directory, None if it is not there."""
+    try:
+        with open(f"{directory()}/{name}", encoding="utf-8") as file:  # noqa: PTH123 - pathlib costs start-up
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def write(name: str, text: str) -> None:
+    """Put a file into the shared directory, whole or not at all."""
+    hidden = f"{directory()}/.{name}.{os.getpid()}"
+    with open(hidden, "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
+        file.write(text)
+    os.rename(hidden, f"{directory()}/{name}")  # noqa: PTH104
+
+
+def naps(longest: float = 0.03) -> Iterator[None]:
+    """Sleep 2 ms, then longer and longer."""
+    nap = 0.002
+    while True:
+        yield
+        time.sleep(nap)
+        nap = min(nap * 1.5, longest)
+
+
+def wait_for(name: str, *, limit: float = float("inf"), unless: Callable[[], bool] = lambda: False) -> str | None:
+    """A file's text as soon as it is there; None when the limit or `unless` came first."""
+    end = time.monotonic() + limit
+    for _ in naps():
+        text = read(name)
+        if text is not None or unless() or time.monotonic() > end:
+            return text
+    return None
+
+
+def open_lock() -> int:
+    """Open the lock's file, made if absent. Read-only is enough to lock it."""
+    return os.open(f"{directory()}/{LOCK}", os.O_RDONLY | os.O_CREAT, 0o666)
+
+
+def tell(text: str) -> None:
+    """Write the termination message. The file is the kubelet's: it can be rewritten, not replaced."""
+    path = os.environ.get(TERMINATION_LOG_ENV, TERMINATION_LOG)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CREAT, 0o666)
+    except OSError as error:
+        print(f"flow-operator: no termination message: {error}", file=sys.stderr, flush=True)
+        return
+    os.write(fd, text.encode("utf-8", "backslashreplace"))
+    os.close(fd)
+
+
+def receipt(name: str) -> dict[str, Any] | None:
+    """What is on record about a callback."""
+    text = read(f"{name}.json")
+    return None if text is None else _parse(text)
+
+
+def serve() -> None:
+    """Be PID 1 of flow-hooks. Always ends well: a failed callback is in its receipt, not in the exit code."""
+    import signal
+
+    stopped: list[bool] = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+    _tell_receipts()  # after a restart the message starts empty
+    declared = os.environ.get(CALLBACKS_ENV)
+    for name in NAMES:
+        if declared is not None and name not in declared.split(","):
+            _settle(name, "Skipped", message="not declared")
+    if not _begun(lambda: bool(stopped)):
+        for name in NAMES:
+            _settle(name, "Skipped", message="stopped before the flow could begin")
+        return
+    if receipt("on_start") is None:
+        wait_for(POSTSTART, limit=POSTSTART_PATIENCE)
+        _call("on_start")
+    if receipt("on_exit") is None:
+        _after_main()
+
+
+def _begun(stopped: Callable[[], bool]) -> bool:
+    """Wait for main; if we are stopped first, make sure that it never begins."""
+    import fcntl
+
+    if read(CLOSED) is None:  # else we were restarted after that
+        wait_for(BEGUN, unless=stopped)
+    lock = open_lock()
+    for _ in naps():
+        if read(BEGUN) is not None:
+            break
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue  # main is between its lock and main.begun
+        if read(BEGUN) is None:
+            write(CLOSED, "")
+        break
+    os.close(lock)
+    return read(BEGUN) is not None
+
+
+def _after_main() -> None:
+    """Wait until the flow's process is gone, close the attempt, call on_exit."""
+    import fcntl
+
+    lock = open_lock()
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    write(CLOSED, "")
+    os.close(lock)
+    if (receipt("on_start") or {}).get("state") == "Failed":
+        _settle("on_exit", "Skipped", message="on_start failed")
+    else:
+        _call("on_exit", _outcome())
+
+
+def _outcome() -> dict[str, str]:
+    """How the flow ended, for on_exit's environment. Without an exit code main itself was killed."""
+    code = int(read(EXIT_CODE) or 137)
+    reason = _parse(read(REPORT) or "{}").get("reason") or ("Killed" if code > 128 else "FlowExited")
+    return {
+        "FLOW_OPERATOR_OUTCOME": "Succeeded" if code == 0 else "Failed",
+        "FLOW_OPERATOR_EXIT_CODE": str(code),
+        "FLOW_OPERATOR_REASON": "" if code == 0 else reason,
+    }
+
+
+def _call(name: str, extra: dict[str, str] | None = None) -> None:
+    """Run one callback in its own process and leave a receipt."""
+    tries = int(read(f"{name}.tries") or 0) + 1
+    if tries > MAX_TRIES:
+        _settle(name, "Failed", tries=tries - 1, message=f"began {MAX_TRIES} times and was killed every time")
+        return
+    write(f"{name}.tries", str(tries))
+    if read(f"{name}.outcome") is not None:
+        os.unlink(f"{directory()}/{name}.outcome")  # noqa: PTH108
+    request = _parse(os.environ.get(RUN_ENV, "{}"))
+    limit = float(request.get("hookTimeoutSeconds", 60))
+    start = _now()
+    code = _run(name, {**os.environ, **_identity(name, request), **(extra or {})}, limit)
+    outcome = _parse(read(f"{name}.outcome") or "{}")
+    if code is None:
+        outcome = {"state": "Failed", "message": f"did not end within {limit:g} s"}
+    elif not outcome:
+        how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
+        outcome = {"state": "Failed", "message": f"its process {how}"}
+    _settle(name, startTime=start, endTime=_now(), tries=tries, **outcome)
+
+
+def _run(name: str, environment: dict[str, str], limit: float) -> int | None:
+    """The exit code of the callback's process, negative for a signal; None if it took too long."""
+    import signal
+
+    command = [sys.executable, "-P", "-u", "-m", "flow_operator.runner", "callback", name]
+    pid = os.posix_spawn(sys.executable, command, environment, setpgroup=0)
+    code = _wait(pid, limit)
+    if code is not None:
+        return code
+    os.killpg(pid, signal.SIGTERM)
+    if _wait(pid, KILL_AFTER) is None:
+        os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    return None
+
+
+def _wait(pid: int, limit: float) -> int | None:
+    end = time.monotonic() + limit
+    for _ in naps(0.01):
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > end:
+            return None
+    return None
+
+
+def _identity(name: str, request: dict[str, Any]) -> dict[str, str]:
+    """What a callback may want to know about its run."""
+    import json
+
+    run = request.get("run", {})
+    return {
+        "FLOW_OPERATOR_HOOK_KEY": f"{run.get('uid')}/{run.get('attempt')}/{name}",
+        "FLOW_OPERATOR_RUN_NAME": str(run.get("name")),
+        "FLOW_OPERATOR_RUN_NAMESPACE": str(run.get("namespace")),
+        "FLOW_OPERATOR_ATTEMPT": str(run.get("attempt")),
+        "FLOW_OPERATOR_PARAMETERS": json.dumps(request.get("parameters", {})),
+    }
+
+
+def _settle(name: str, state: str, **facts: Any) -> None:
+    """Write a receipt, unless there is one."""
+    if receipt(name) is None:
+        write(f"{name}.json", _json({"name": name, "state": state, **facts}))
+        _tell_receipts()
+
+
+def _tell_receipts() -> None:
+    receipts = [found for found in map(receipt, NAMES) if found is not None]
+    text = _json({"hooks": receipts})
+    if len(text.encode("utf-8", "backslashreplace")) > MESSAGE_LIMIT:
+        # The callback's program keeps its outcome short; if something else wrote there, the facts matter more.
+        text = _json({"hooks": [{key: r[key] for key in r if key not in ("error", "message")} for r in receipts]})
+    tell(text)
+
+
+def _now() -> str:
+    seconds = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds * 1000) % 1000:03d}Z"
+
+
+def _json(value: object) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _parse(text: str) -> dict[str, Any]:
+    import json
+
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def main(command: str) -> None:
+    """Dispatch. `started` and `drain` are the kubelet's postStart and preStop hooks."""
+    if command == "serve":
+        serve()
+    elif command == "started":
+        write(POSTSTART, "")
+    elif command == "drain":
+        if read(BEGUN) is not None:
+            wait_for("on_exit.json")
+    else:
+        sys.exit(f"flow-operator: no such command {command!r}: serve, started, drain")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) == 2 else "")
