@@ -100,6 +100,7 @@ class Operator:
             sources=self.sources,
             ca_bundle=_read(self.settings.ca_bundle),
             on_reconciled=self.metrics.reconciled,
+            on_written=self.watches.tell,
         )
         async with asyncio.TaskGroup() as group:
             for _ in range(WORKERS):

@@ -39,6 +39,7 @@ class Reconciler:
         ca_bundle: str | None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         on_reconciled: Callable[[str, float], None] = lambda _kind, _seconds: None,
+        on_written: Callable[[Manifest], None] = lambda _manifest: None,
     ) -> None:
         self._api = api
         self._store = store
@@ -48,6 +49,7 @@ class Reconciler:
         self._ca_bundle = ca_bundle
         self._clock = clock
         self._on_reconciled = on_reconciled
+        self._on_written = on_written
         self._refused: dict[Key, str] = {}
 
     async def reconcile(self, key: Key) -> None:
@@ -107,7 +109,9 @@ class Reconciler:
             # Told before it is done: a crash in between finds the record, and does it then.
             body = {**found, "apiVersion": API_VERSION, "kind": key.kind, "status": plan.status}
             found = await self._api.replace_status(body)
-            self._store.put(found)
+            # The watch's echo of this write is no news to the store: who waits for it is told here.
+            if self._store.put(found):
+                self._on_written(found)
             _log(key, plan.status)
         await self._create(key, found, plan)
         for ref in plan.delete:

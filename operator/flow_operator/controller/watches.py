@@ -87,9 +87,10 @@ class Watches:
         """Take in one event."""
         news = self._store.remove(manifest) if change == "DELETED" else self._store.put(manifest)
         if news:
-            self._tell(manifest)
+            self.tell(manifest)
 
-    def _tell(self, manifest: Manifest) -> None:
+    def tell(self, manifest: Manifest) -> None:
+        """Ask for whoever is concerned by a change to be reconciled."""
         key = key_of(manifest)
         if key.kind == "FlowRun":
             self._queue.add(key)
@@ -160,11 +161,11 @@ class Watches:
                 listed[key_of(each)] = each
         for key, each in before.items():
             if key not in listed and self._store.remove(each):
-                self._tell(each)
+                self.tell(each)
         behind = [each for each in listed.values() if self._store.put(each)]
         if behind:
             self._behind_since.setdefault(kind, self._clock())
             for each in behind:
-                self._tell(each)
+                self.tell(each)
         else:
             self._behind_since.pop(kind, None)

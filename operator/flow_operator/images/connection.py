@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -41,10 +42,12 @@ class Connection:
         self._login = Login(registry, credential, scopes)
         with registry_errors(registry):
             self._endpoint = httpx.URL(endpoint)
+            plain = self._endpoint.scheme == "http"
             self._client = httpx.Client(
                 timeout=_TIMEOUT,
-                verify=_tls(endpoint),
+                verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else _trust(),
                 transport=transport,
+                mounts={"https://": _OnDemand()} if plain and not transport else None,
                 event_hooks={"request": [self._refuse_plain_http]},
                 headers={"User-Agent": "flow-operator"},
             )
@@ -100,12 +103,11 @@ class Connection:
             request = self._client.build_request("GET", self.url(path), headers=self._authorization(self.url(path)))
             return self._client.send(request, stream=True, follow_redirects=True)
 
-        with registry_errors(self.registry):
-            response = self._logged_in(send, what)
-            try:
-                yield response
-            finally:
-                response.close()
+        response = self._logged_in(send, what)
+        try:
+            yield response
+        finally:
+            response.close()
 
     def _logged_in(self, send: Callable[[], httpx.Response], what: str) -> httpx.Response:
         sent = self._login.header
@@ -158,10 +160,27 @@ def _iterated(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield from pieces
 
 
-def _tls(endpoint: str) -> ssl.SSLContext:
-    """Trust SSL_CERT_FILE, else httpx's bundle; loading either takes 25 ms, which plain HTTP is spared."""
-    if endpoint.startswith("http://"):
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+class _OnDemand(httpx.BaseTransport):
+    """HTTPS for a registry of plain HTTP, should it redirect there: trust takes 25 ms to load."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._transport: httpx.HTTPTransport | None = None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request."""
+        with self._lock:
+            self._transport = self._transport or httpx.HTTPTransport(verify=_trust())
+        return self._transport.handle_request(request)
+
+    def close(self) -> None:
+        """Let the sockets go."""
+        if self._transport:
+            self._transport.close()
+
+
+def _trust() -> ssl.SSLContext:
+    """The authorities of SSL_CERT_FILE, else httpx's own."""
     bundle = os.environ.get("SSL_CERT_FILE")
     try:
         return ssl.create_default_context(cafile=bundle) if bundle else httpx.create_ssl_context()

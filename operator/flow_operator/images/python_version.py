@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tarfile
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flow_operator.images.errors import BaseImageHasNoPythonError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from flow_operator.images.base import Base
+    from flow_operator.images.oci import Descriptor
 
 PYTHON_LABEL = "flow-operator.io/python"
 OLDEST = (3, 11)
@@ -51,11 +53,15 @@ def _found(base: Base) -> str:
     for layer in reversed(base.layers):
         if layer["mediaType"] == LAYER_ZSTD:
             continue  # the standard library cannot read it: such a base declares its Python
-        with base.repository.stream(layer) as pieces:
-            minors = list(_interpreters(pieces))
+        minors = base.repository.connection.retries.run(partial(_minors_in, base, layer))
         if minors:
             return max(minors, key=lambda minor: int(minor.partition(".")[2]))
     return ""
+
+
+def _minors_in(base: Base, layer: Descriptor) -> list[str]:
+    with base.repository.stream(layer) as pieces:
+        return list(_interpreters(pieces))
 
 
 def _interpreters(pieces: Iterable[bytes]) -> Iterator[str]:

@@ -17,6 +17,8 @@ the flow's process lives, so whoever gets the lock knows that the flow has ended
     <name>.json     the receipt
 """
 
+# ruff: noqa: PTH104, PTH108, PTH123 - pathlib costs memory and start-up, for nothing we need
+
 from __future__ import annotations
 
 import os
@@ -55,7 +57,7 @@ def directory() -> str:
 def read(name: str) -> str | None:
     """A file of the shared directory, None if it is not there."""
     try:
-        with open(f"{directory()}/{name}", encoding="utf-8") as file:  # noqa: PTH123 - pathlib costs start-up
+        with open(f"{directory()}/{name}", encoding="utf-8") as file:
             return file.read()
     except FileNotFoundError:
         return None
@@ -64,9 +66,9 @@ def read(name: str) -> str | None:
 def write(name: str, text: str) -> None:
     """Put a file into the shared directory, whole or not at all."""
     hidden = f"{directory()}/.{name}.{os.getpid()}"
-    with open(hidden, "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
+    with open(hidden, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
-    os.rename(hidden, f"{directory()}/{name}")  # noqa: PTH104
+    os.rename(hidden, f"{directory()}/{name}")
 
 
 def naps(longest: float = 0.03) -> Iterator[None]:
@@ -187,7 +189,7 @@ def _call(name: str, extra: dict[str, str] | None = None) -> None:
         return
     write(f"{name}.tries", str(tries))
     if read(f"{name}.outcome") is not None:
-        os.unlink(f"{directory()}/{name}.outcome")  # noqa: PTH108
+        os.unlink(f"{directory()}/{name}.outcome")
     request = _parse(os.environ.get(RUN_ENV, "{}"))
     limit = float(request.get("hookTimeoutSeconds", 60))
     start = _now()

@@ -1,5 +1,7 @@
 """From a place in the image to a flow. What goes wrong here is said in one sentence that names the culprit."""
 
+# ruff: noqa: PTH113, PTH119, PTH120, PTH122, PTH123 - pathlib costs start-up, which every run pays
+
 from __future__ import annotations
 
 import os
@@ -33,7 +35,7 @@ class LoadError(Exception):
 
 def load(ref: FlowRef, *, by_value: bool = False) -> Flow:
     """Load a flow; with `by_value`, its functions travel to other processes as code, not as names to import."""
-    if not os.path.isfile(ref["location"]):  # noqa: PTH113 - pathlib costs start-up
+    if not os.path.isfile(ref["location"]):
         raise LoadError("NoSuchFlow", f"there is no file {ref['location']}", "Name a file that the storage holds.")
     found = _attribute(_module(ref["location"], by_value), ref) if ref["attribute"] else _unpickled(ref["location"])
     try:
@@ -54,7 +56,7 @@ def _module(location: str, by_value: bool) -> ModuleType:
         raise LoadError("ImportFailed", f"{location} is not a Python file", "Give it the ending .py.")
     module = module_from_spec(spec)
     sys.modules[name] = module
-    sys.path.insert(0, os.path.dirname(location))  # noqa: PTH120
+    sys.path.insert(0, os.path.dirname(location))
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
@@ -72,21 +74,25 @@ def _module_name(location: str, by_value: bool) -> str:
     distributed asks pickle first, which would send the functions of an imported module as names that no worker can
     import; it turns to cloudpickle, and so to the code itself, for bytes in which it reads `__main__`.
     """
-    stem = "".join(c if c.isalnum() else "_" for c in os.path.splitext(os.path.basename(location))[0])  # noqa: PTH119, PTH122
+    stem = "".join(c if c.isalnum() else "_" for c in os.path.splitext(os.path.basename(location))[0])
     if by_value:
         return f"{stem}__main__"
     return f"{stem}_flow" if stem in sys.modules or stem in sys.stdlib_module_names else stem
 
 
 def _import_failed(location: str, error: BaseException) -> LoadError:
-    file = os.path.basename(location)  # noqa: PTH119
+    file = os.path.basename(location)
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
         message = f"{file} imports {error.name!r}, which is not in the image"
         return LoadError("ImportFailed", message, f"Add the package of {package!r} to pythonDependencies.", error)
     if isinstance(error, SyntaxError):
-        message = f"{file} is not Python {sys.version_info.major}.{sys.version_info.minor}: {error.msg}, line {error.lineno}"
-        return LoadError("ImportFailed", message, "Mend the file, or take a base image with the author's Python.", error)
+        message = (
+            f"{file} is not Python {sys.version_info.major}.{sys.version_info.minor}: {error.msg}, line {error.lineno}"
+        )
+        return LoadError(
+            "ImportFailed", message, "Mend the file, or take a base image with the author's Python.", error
+        )
     message = f"{file} cannot be imported: {type(error).__name__}: {error}"
     return LoadError("ImportFailed", message, "Mend what runs when the file is imported.", error)
 
@@ -96,7 +102,7 @@ def _attribute(module: ModuleType, ref: FlowRef) -> object:
     for name in ref["attribute"].split("."):
         if not hasattr(found, name):
             there = ", ".join(sorted(_flows_of(module))) or "none"
-            message = f"there is no {ref['attribute']!r} in {os.path.basename(ref['location'])}; its flows: {there}"  # noqa: PTH119
+            message = f"there is no {ref['attribute']!r} in {os.path.basename(ref['location'])}; its flows: {there}"
             raise LoadError("NoSuchFlow", message, "Set the entrypoint to one of them.")
         found = getattr(found, name)
     return found
@@ -112,12 +118,12 @@ def _flows_of(module: ModuleType) -> list[str]:
 def _unpickled(location: str) -> object:
     from flow_operator.flow.pickling import loads
 
-    with open(location, "rb") as file:  # noqa: PTH123
+    with open(location, "rb") as file:
         data = file.read()
     try:
         return loads(data)
     except Exception as error:
-        file_name = os.path.basename(location)  # noqa: PTH119
+        file_name = os.path.basename(location)
         if isinstance(error, ModuleNotFoundError) and error.name:
             package = error.name.partition(".")[0]
             message = f"{file_name} needs {error.name!r}, which is not in the image"
@@ -140,4 +146,4 @@ def _as_flow(found: object, ref: FlowRef) -> Flow:
 
 
 def _name(ref: FlowRef) -> str:
-    return ":".join(part for part in (os.path.basename(ref["location"]), ref["attribute"]) if part)  # noqa: PTH119
+    return ":".join(part for part in (os.path.basename(ref["location"]), ref["attribute"]) if part)

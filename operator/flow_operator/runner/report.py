@@ -1,11 +1,12 @@
 """Reports that fit a termination message, and exceptions that fit a report."""
 
+# ruff: noqa: PTH112, PTH120 - pathlib costs start-up, which every run pays
+
 from __future__ import annotations
 
 import json
 import os
 import sys
-import sysconfig
 from typing import TYPE_CHECKING, Any
 
 from flow_operator.api import wire
@@ -21,21 +22,14 @@ MAX_FRAME = 120
 MAX_MESSAGE = 1000
 OUTCOME_LIMIT = 800  # of a callback: two of them and their times make one message
 
-_OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120 - pathlib costs start-up
-_LIBRARIES = tuple(
-    {
-        home + os.sep
-        for home in (*map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")), wire.LIB_DIR, wire.DEPS_DIR)
-        if home
-    }
-)
+_OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
 def tell(report: Mapping[str, Any]) -> None:
     """Leave a report in the termination message, and for on_exit beside us."""
     text = encode(report)
     hooks.tell(text)
-    if os.path.isdir(hooks.directory()):  # noqa: PTH112
+    if os.path.isdir(hooks.directory()):
         hooks.write(hooks.REPORT, text)
 
 
@@ -50,7 +44,7 @@ def encode(report: Mapping[str, Any], limit: int = wire.MESSAGE_LIMIT) -> str:
         text = _json(cut)
         if size(text) <= limit:
             return text
-    raise ValueError(f"no way to cut {list(cut)} to {limit} bytes")
+    return "{}"
 
 
 def size(text: str) -> int:
@@ -62,8 +56,8 @@ def error_of(exception: BaseException) -> wire.FlowError:
     """An exception for a status field."""
     try:
         message = str(exception)
-    except Exception as error:  # noqa: BLE001 - a user's __str__
-        message = f"(its message cannot be shown: {type(error).__name__})"
+    except Exception as broken:  # noqa: BLE001 - a user's __str__
+        message = f"(its message cannot be shown: {type(broken).__name__})"
     error: wire.FlowError = {"type": type_name(exception)[:MAX_TYPE], "message": message[:MAX_MESSAGE]}
     frames = [frame[:MAX_FRAME] for frame in _frames(exception.__traceback__)]
     if frames:
@@ -90,10 +84,14 @@ def print_exception(exception: BaseException) -> None:
 
 
 def _frames(trace: TracebackType | None) -> Iterator[str]:
+    from sysconfig import get_path
+
+    homes = [get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    foreign = (_OURS, "<frozen ", *(home + os.sep for home in (*homes, wire.LIB_DIR, wire.DEPS_DIR)))
     while trace is not None:
         code = trace.tb_frame.f_code
         file = code.co_filename
-        if not file.startswith((_OURS, "<frozen ", *_LIBRARIES)):
+        if not file.startswith(foreign):
             yield f"{file.rpartition(os.sep)[2]}:{trace.tb_lineno} in {code.co_name}"
         trace = trace.tb_next
 
@@ -115,6 +113,9 @@ def _cuts(report: dict[str, Any], limit: int) -> Iterator[None]:
         yield
     if "flow" in report:
         yield from _fewer_facts(report)
+    for key in [key for key in report if key not in ("state", "reason")]:
+        del report[key]
+        yield
 
 
 def _shorter(owner: dict[str, Any], key: str, report: dict[str, Any], limit: int) -> Iterator[None]:
@@ -128,7 +129,8 @@ def _shorter(owner: dict[str, Any], key: str, report: dict[str, Any], limit: int
 def _fewer_facts(report: dict[str, Any]) -> Iterator[None]:
     facts = report["flow"] = dict(report["flow"])
     facts["parameters"] = [
-        {key: value for key, value in parameter.items() if key != "default"} for parameter in facts.get("parameters", [])
+        {key: value for key, value in parameter.items() if key != "default"}
+        for parameter in facts.get("parameters", [])
     ]
     yield
     for key in ("parameters", "versions", "environment"):

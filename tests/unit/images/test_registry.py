@@ -72,22 +72,30 @@ def test_retry_after_may_be_a_date() -> None:
     assert retry_after(None, now) is None
 
 
+@pytest.fixture
+def streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send every blob as if it were long."""
+    monkeypatch.setattr(registry_module, "MONOLITHIC", 0)
+
+
+@pytest.mark.usefixtures("streamed")
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
 @pytest.mark.parametrize("fault", [dropped(httpx.WriteError), status(502), status(404)])
 def test_an_upload_that_breaks_begins_again(
-    build: Build,
-    registry: FakeRegistry,
-    monkeypatch: pytest.MonkeyPatch,
-    pauses: list[float],
-    method: str,
-    fault: Fault,
+    build: Build, registry: FakeRegistry, pauses: list[float], method: str, fault: Fault
 ) -> None:
-    monkeypatch.setattr(registry_module, "MONOLITHIC", 0)  # every blob is streamed
     registry.fail(method, "/blobs/uploads/", fault)
     report = build(repository="other.test/squares")
     assert report["layers"][0]["uploaded"]
     assert registry.asked("PATCH") >= 3
     assert len(pauses) == 1
+
+
+@pytest.mark.usefixtures("streamed")
+def test_the_registry_that_broke_is_named(build: Build, registry: FakeRegistry) -> None:
+    registry.fail("PATCH", "other.test", *[dropped(httpx.WriteError)] * 99)
+    with pytest.raises(RegistryUnreachableError, match=r"other\.test"):
+        build(repository="other.test/squares")
 
 
 def test_a_download_that_breaks_begins_again(build: Build, registry: FakeRegistry, pauses: list[float]) -> None:

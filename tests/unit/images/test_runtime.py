@@ -70,7 +70,7 @@ def test_without_a_list_of_packages_a_bare_base_is_refused(monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     ("history", "libc"),
-    [("ADD alpine-minirootfs-3.20.tar.gz /", "musl"), ("RUN apk add --no-cache x", "musl"), ("RUN apt-get install x", "gnu")],
-)  # fmt: skip
+    [("ADD alpine-minirootfs-3.20.tar.gz /", "musl"), ("RUN apk add --no-cache x", "musl"), ("RUN apt-get x", "gnu")],
+)
 def test_alpine_is_recognised(history: str, libc: str) -> None:
     assert libc_of({"history": [{"created_by": history}]}) == libc

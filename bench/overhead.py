@@ -1,0 +1,99 @@
+"""What the operator costs: its requests to the API server, by its own count and by the server's, and its memory."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import yaml
+
+from bench.kube import Failed
+from flow_operator.api.settings import Settings
+from tests.support.cluster import SYSTEM, kubectl
+
+if TYPE_CHECKING:
+    from bench.kube import Kube
+    from bench.pod_log import Life
+
+SELECTOR = "app.kubernetes.io/name=flow-operator,app.kubernetes.io/component=operator"
+READS = ("GET", "WATCH")
+
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+# Requests that nobody but the operator makes: what the server counted of them is the operator's.
+_ONLY_OURS = (
+    ("PUT", "flowruns", "status"),
+    ("PATCH", "flowruns", ""),
+    ("POST", "daskclusters", ""),
+    ("DELETE", "daskclusters", ""),
+    ("POST", "daskautoscalers", ""),
+    ("DELETE", "daskautoscalers", ""),
+)
+
+
+def operator_settings() -> Settings:
+    """Return the settings of the installed operator."""
+    for each in yaml.safe_load(kubectl("-n", SYSTEM, "get", "configmaps", "-o", "json"))["items"]:
+        if text := (each.get("data") or {}).get("settings.yaml"):
+            return Settings.model_validate(yaml.safe_load(text))
+    raise Failed(f"the chart is not installed: there are no settings in {SYSTEM} (make cluster)")
+
+
+def operator_pods(kube: Kube) -> list[str]:
+    """Return the names of the operator's pods."""
+    found = kube.get(f"/api/v1/namespaces/{SYSTEM}/pods", labelSelector=SELECTOR)["items"]
+    names = [each["metadata"]["name"] for each in found if each["status"].get("phase") == "Running"]
+    if not names:
+        raise Failed(f"no pod of the operator runs in {SYSTEM} (make cluster)")
+    return names
+
+
+def requests(kube: Kube) -> Counter[str]:
+    """Return how often the operator asked for what, "PUT FlowRun"; its Lease is not in this count."""
+    counted: Counter[str] = Counter()
+    for name in operator_pods(kube):
+        text = kube.text(f"/api/v1/namespaces/{SYSTEM}/pods/{name}:8080/proxy/metrics")
+        for labels, value in _samples(text, "flow_operator_api_requests_total"):
+            counted[f"{labels['verb']} {labels['kind']}"] += value
+    return counted
+
+
+def writes(counted: Counter[str] | dict[str, int]) -> int:
+    """Return how many of some requests change something."""
+    return sum(count for what, count in counted.items() if what.split()[0] not in READS)
+
+
+def served(kube: Kube) -> Counter[str]:
+    """Return the API server's own count of requests that only the operator makes."""
+    counted: Counter[str] = Counter()
+    for labels, value in _samples(kube.text("/metrics"), "apiserver_request_total"):
+        if (what := (labels["verb"], labels["resource"], labels["subresource"])) in _ONLY_OURS:
+            counted[" ".join(what).strip()] += value
+    return counted
+
+
+def written(kube: Kube, namespace: str, run: str, lives: list[Life]) -> int:
+    """Return how many pods and Events of a run the operator has made, counted as objects."""
+    events = kube.get(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")["items"]
+    ours = [
+        each
+        for each in events
+        if each.get("reportingController", "").startswith("flow-operator.io") and each["regarding"].get("name") == run
+    ]
+    return len(ours) + sum(life.owner == "FlowRun" for life in lives)
+
+
+def memory(kube: Kube) -> dict[str, int]:
+    """Return the operator's resident memory in bytes, now and at its peak; the largest of its pods."""
+    found = {"rss": 0, "peak": 0}
+    for name in operator_pods(kube):
+        text = kubectl("-n", SYSTEM, "exec", name, "-c", "operator", "--", "cat", "/proc/1/status")
+        for key, field in (("rss", "VmRSS"), ("peak", "VmHWM")):
+            kilobytes = int(re.search(rf"{field}:\s+(\d+) kB", text)[1])  # type: ignore[index]
+            found[key] = max(found[key], kilobytes * 1024)
+    return found
+
+
+def _samples(text: str, metric: str) -> list[tuple[dict[str, str], int]]:
+    lines = [line for line in text.splitlines() if line.startswith(metric + "{")]
+    return [(dict(_LABEL.findall(line)), int(float(line.rpartition(" ")[2]))) for line in lines]

@@ -1,0 +1,159 @@
+"""What is compared: the same flow as a FlowRun, a bare pod, a batch/v1 Job and a DaskJob, as manifests.
+
+Both sides get the same image, requests, node and security: peers are made with the operator's own builders of pods.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from flow_operator.api.flow_run import FlowRunSpec
+from flow_operator.plan import pinned, pods
+from flow_operator.plan.dask_cluster import dask_cluster
+from tests.support import cluster
+from tests.support.cluster import condition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.kube import Manifest
+    from flow_operator.api.settings import Settings
+
+REQUESTS: Manifest = {"requests": {"cpu": "100m", "memory": "256Mi"}}
+
+# A plain function: whatever else the runner loads before it counts against us.
+SOURCE = """\
+def flow(n: int = 1000) -> int:
+    return sum(i * i for i in range(n))
+"""
+RESULT = sum(i * i for i in range(1000))
+
+CALLBACKS_SOURCE = """\
+from flow_operator import flow
+from flow_operator.environments import RemoteEnvironment
+
+def nothing() -> None:
+    pass
+
+@flow(environment=RemoteEnvironment(on_start=nothing, on_exit=nothing))
+def flow(n: int = 1000) -> int:
+    return sum(i * i for i in range(n))
+"""
+
+DASK_SOURCE = """\
+import dask
+
+def square(i: int) -> int:
+    return i * i
+
+def flow() -> int:
+    parts = [dask.delayed(square)(i) for i in range(8)]
+    return sum(dask.compute(*parts))
+"""
+DASK_RESULT = sum(i * i for i in range(8))
+
+# The peers run the very file that the FlowRun's image holds.
+PROGRAM = """\
+exec(open("/flows/flow.py").read())
+print(flow())
+"""
+DASK_PROGRAM = """\
+import os
+from distributed import Client
+exec(open("/flows/flow.py").read())
+with Client(os.environ["DASK_SCHEDULER_ADDRESS"]):
+    print(flow())
+"""
+
+
+def deployment(
+    namespace: str, name: str, source: str, node: dict[str, str], *, mounted: bool = False, **spec: Any
+) -> Manifest:
+    """Return a FlowDeployment; its repository is the same in every run, so that nothing piles up in the registry."""
+    storage: Manifest = {"bytes": {}} if mounted else {"docker": {"imageName": f"bench-{name}"}}
+    runner = {"resources": REQUESTS, "nodeSelector": node}
+    return _inside(namespace, cluster.deployment(name, source, storage=storage, runner=runner, **spec))
+
+
+def flow_run(namespace: str, name: str, of: str) -> Manifest:
+    """Return a FlowRun."""
+    return _inside(namespace, cluster.run(name, of))
+
+
+def pod(namespace: str, name: str, image: str, node: dict[str, str], program: str = PROGRAM) -> Manifest:
+    """Return a bare pod that runs a program."""
+    main = pods.container(
+        name="main",
+        image=image,
+        command=["python3", "-c", program],
+        env=pods.environment(pods.HOME),
+        resources=REQUESTS,
+    )
+    made = pods.pod(name=name, namespace=namespace, labels={}, owner={}, containers=[main], nodeSelector=node)
+    del made["metadata"]["ownerReferences"]
+    return made
+
+
+def job(namespace: str, name: str, image: str, node: dict[str, str]) -> Manifest:
+    """Return a batch/v1 Job around the bare pod."""
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"backoffLimit": 0, "template": {"spec": pod(namespace, name, image, node)["spec"]}},
+    }
+
+
+def dask_job(name: str, ready: Manifest, settings: Settings) -> Manifest:
+    """Return a DaskJob with the scheduler and the workers that a FlowRun of a Ready deployment gets."""
+    namespace = ready["metadata"]["namespace"]
+    pins = pinned.read(pinned.pin(ready, FlowRunSpec(deployment=ready["metadata"]["name"]), settings))
+    like = {"metadata": {"name": name, "namespace": namespace, "uid": "0" * 8}}
+    spec = copy.deepcopy(dask_cluster(like, pins, 1, settings)["spec"])
+    spec["scheduler"]["service"]["selector"]["dask.org/cluster-name"] = name
+    runner = pod(namespace, name, pins.image, pins.runner["nodeSelector"], DASK_PROGRAM)["spec"]
+    return {
+        "apiVersion": "kubernetes.dask.org/v1",
+        "kind": "DaskJob",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"job": {"spec": runner}, "cluster": {"spec": spec}},
+    }
+
+
+def pod_ended(seen: Manifest) -> bool | None:
+    """Return whether a pod ended well, None while it has not: its container's end, or its phase, whichever is first."""
+    status = seen.get("status", {})
+    states = [each.get("state", {}).get("terminated") for each in status.get("containerStatuses", ())]
+    if states and all(states):
+        return all(each["exitCode"] == 0 for each in states)
+    return {"Succeeded": True, "Failed": False}.get(status.get("phase", ""))
+
+
+def job_ended(seen: Manifest) -> bool | None:
+    """Return whether a Job is Complete, None while it is neither that nor Failed."""
+    if condition(seen, "Complete") == "True":
+        return True
+    return False if condition(seen, "Failed") == "True" else None
+
+
+def run_ended(result: int) -> Callable[[Manifest], bool | None]:
+    """Return a function: whether a FlowRun succeeded with a result, None while that is not known."""
+
+    def ended(seen: Manifest) -> bool | None:
+        outcome = condition(seen, "Succeeded")
+        if outcome == "True":
+            return bool(seen["status"].get("result") == result)
+        return False if outcome == "False" else None
+
+    return ended
+
+
+def dask_job_ended(seen: Manifest) -> bool | None:
+    """Return whether a DaskJob was Successful, None while it runs."""
+    return {"Successful": True, "Failed": False}.get(seen.get("status", {}).get("jobStatus", ""))
+
+
+def _inside(namespace: str, manifest: Manifest) -> Manifest:
+    manifest["metadata"]["namespace"] = namespace
+    return manifest

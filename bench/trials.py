@@ -1,0 +1,161 @@
+"""What is measured, each by its name; every trial begins when nothing of the one before is left."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from bench import overhead, subjects
+from bench.builds import Builds, changed_source
+from bench.kube import Kube, path_of
+from bench.pod_log import CLUSTER_ROLES, PodLog, timeline
+from bench.stopwatch import time_until_ended
+from tests.support.cluster import kubectl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.kube import Manifest
+    from bench.stopwatch import Ended
+
+    Trial = Callable[[], "Sample"]
+
+# After the last visible step of a run the operator may still have an Event to write.
+QUIET = 0.4
+RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+
+
+@dataclass
+class Sample:
+    """One measurement."""
+
+    seconds: float
+    timeline: dict[str, float] = field(default_factory=dict)  # seconds from the start to each step of each pod
+    requests: dict[str, int] = field(default_factory=dict)  # of the operator
+
+
+class Bench:
+    """A namespace, the deployments in it, and the trials."""
+
+    def __init__(self, kube: Kube, node: str) -> None:
+        self.settings = overhead.operator_settings()
+        self.crosschecks: dict[str, dict[str, int]] = {}  # writes of one FlowRun of each deployment, counted twice
+        self._kube = kube
+        self._node = {"kubernetes.io/hostname": node}
+        self._namespace = f"flow-bench-{uuid.uuid4().hex[:5]}"
+        self._ready: dict[str, Manifest] = {}
+        self._number = 0
+        self._ending = ExitStack()
+
+    def __enter__(self) -> Bench:
+        namespace = {"metadata": {"name": self._namespace, "labels": RESTRICTED}}
+        kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", **namespace}))
+        self._ending.callback(kubectl, "delete", "namespace", self._namespace, "--wait=false")
+        self._log = PodLog(self._kube, self._namespace)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.close()
+
+    @cached_property
+    def builds(self) -> Builds:
+        """Return the builds on this machine; docker is asked for only when one of them is measured."""
+        made = Builds(self.settings)
+        self._ending.callback(made.close)
+        return made
+
+    def trials(self) -> dict[str, Trial]:
+        """Return all that can be measured."""
+        return {
+            "pod": self._pod,
+            "job": self._job,
+            "run": lambda: self._run("plain", subjects.RESULT),
+            "run-bytes": lambda: self._run("mounted", subjects.RESULT),
+            "run-callbacks": lambda: self._run("callbacks", subjects.RESULT),
+            "run-dask": lambda: self._run("dask", subjects.DASK_RESULT),
+            "daskjob": self._dask_job,
+            "layers": lambda: Sample(self.builds.layers(_new())),
+            "layers-process": lambda: Sample(self.builds.layers_in_a_new_process(_new())),
+            "docker": lambda: Sample(self.builds.docker_build_and_push(_new())),
+            "edit": self._edit,
+        }
+
+    def images(self) -> dict[str, str]:
+        """Return the images that were measured, by deployment."""
+        return {name: each["status"]["image"] for name, each in self._ready.items()}
+
+    def _pod(self) -> Sample:
+        image = self._deployment("plain")["status"]["image"]
+        return self._alone(subjects.pod(self._namespace, self._name("pod"), image, self._node), subjects.pod_ended)
+
+    def _job(self) -> Sample:
+        image = self._deployment("plain")["status"]["image"]
+        return self._alone(subjects.job(self._namespace, self._name("job"), image, self._node), subjects.job_ended)
+
+    def _dask_job(self) -> Sample:
+        manifest = subjects.dask_job(self._name("daskjob"), self._deployment("dask"), self.settings)
+        return self._alone(manifest, subjects.dask_job_ended)
+
+    def _run(self, of: str, result: int) -> Sample:
+        """Measure a FlowRun, and what it costs the operator until its cluster is gone and before it is deleted."""
+        self._deployment(of)
+        manifest = subjects.flow_run(self._namespace, self._name(of), of)
+        count = self._counting(manifest, of)
+        sample = self._alone(manifest, subjects.run_ended(result), before_removal=count)
+        sample.requests = count()
+        return sample
+
+    def _edit(self) -> Sample:
+        self._deployment("edited")
+        return self._deployed(subjects.deployment(self._namespace, "edited", changed_source(_new()), self._node))
+
+    def _deployment(self, name: str) -> Manifest:
+        """Return a Ready deployment, made when it is first asked for."""
+        if name not in self._ready:
+            wanted = self._wanted(name)
+            self._deployed(wanted)
+            self._ready[name] = self._kube.get(path_of(wanted))
+        return self._ready[name]
+
+    def _wanted(self, name: str) -> Manifest:
+        one_worker = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 1}}
+        kinds: dict[str, tuple[str, dict[str, Any]]] = {
+            "plain": (subjects.SOURCE, {}),
+            "mounted": (subjects.SOURCE, {"mounted": True}),
+            "callbacks": (subjects.CALLBACKS_SOURCE, {}),
+            "dask": (subjects.DASK_SOURCE, {"environment": one_worker}),
+            "edited": (subjects.SOURCE, {}),
+        }
+        source, more = kinds[name]
+        return subjects.deployment(self._namespace, name, source, self._node, **more)
+
+    def _deployed(self, manifest: Manifest) -> Sample:
+        sample = self._timed(manifest, self._kube.apply, subjects.ready_with(manifest))
+        self._log.wait_gone()  # builder and check pods go once the deployment is Ready
+        return sample
+
+    def _alone(self, manifest: Manifest, ended: Ended) -> Sample:
+        try:
+            return self._timed(manifest, self._kube.create, ended)
+        finally:
+            self._kube.delete(manifest)
+            self._log.wait_gone()
+
+    def _timed(self, manifest: Manifest, start: Callable[[Manifest], object], ended: Ended) -> Sample:
+        began = time.monotonic()
+        seconds = time_until_ended(self._kube, manifest, start, ended)
+        return Sample(seconds, timeline(self._log.since(began), began))
+
+    def _name(self, what: str) -> str:
+        self._number += 1
+        return f"{what}-{self._number}"
+
+
+def _new() -> str:
+    return uuid.uuid4().hex

@@ -1,0 +1,33 @@
+"""`python3 -m flow_operator.runner run | check | callback NAME`.
+
+`run` is PID 1 of a flow's pod: it imports next to nothing, so that the pod is hardly later than a bare one.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(arguments: list[str]) -> int:
+    """Do one of them; the exit code."""
+    sys.dont_write_bytecode = True  # the file system is read-only, and not ours
+    match arguments:
+        case ["run"]:
+            from flow_operator.runner import supervisor
+
+            supervisor.main()
+        case ["check"]:
+            from flow_operator.runner import check
+
+            return check.main()
+        case ["callback", ("on_start" | "on_exit") as name]:
+            from flow_operator.runner import callback
+
+            return callback.main(name)
+        case _:
+            print("usage: python3 -m flow_operator.runner run | check | callback on_start|on_exit", file=sys.stderr)
+            return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,77 @@
+"""Does the image hold a flow that can run, and what is there to know about it?"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from typing import TYPE_CHECKING, Any
+
+from flow_operator import __version__
+from flow_operator.api import wire
+from flow_operator.runner import hooks
+from flow_operator.runner import report as reports
+from flow_operator.runner.load import LoadError, load
+
+if TYPE_CHECKING:
+    from flow_operator.api.wire import CheckReport, CheckRequest, FlowFacts
+    from flow_operator.flow.core import Flow
+    from flow_operator.flow.parameters import ParameterSpec
+
+
+def main() -> int:
+    """Load the flow and tell its facts, or why it cannot be loaded; the exit code."""
+    request: CheckRequest = json.loads(os.environ[wire.CHECK_ENV])
+    try:
+        report: CheckReport = {"flow": _facts(load(request["flow"]))}
+        code = 0
+    except LoadError as error:
+        report, code = _refusal(error), 1
+    text = reports.encode(report)
+    print(text, flush=True)
+    hooks.tell(text)
+    return code
+
+
+def _refusal(error: LoadError) -> CheckReport:
+    report: CheckReport = {"reason": error.reason, "message": str(error), "remedy": error.remedy}
+    if error.cause is not None:
+        reports.print_exception(error.cause)
+        report["error"] = reports.error_of(error.cause)
+    return report
+
+
+def _facts(flow: Flow) -> FlowFacts:
+    return {
+        "name": flow.name,
+        "parameters": [_parameter(spec) for spec in flow.parameters],
+        "callbacks": [name for name in hooks.NAMES if getattr(flow.environment, name) is not None],
+        "environment": flow.environment.to_resource(),
+        "python": platform.python_version(),
+        "versions": _versions(),
+    }
+
+
+def _parameter(spec: ParameterSpec) -> dict[str, Any]:
+    """What it is called, whether it is required, and its default where that is JSON."""
+    facts: dict[str, Any] = {"name": spec.name, "required": spec.required}
+    if not spec.required:
+        try:
+            facts["default"] = json.loads(json.dumps(spec.default, allow_nan=False))
+        except (TypeError, ValueError):
+            print(f"the default of parameter {spec.name!r} is not JSON and is not shown", file=sys.stderr)
+    return facts
+
+
+def _versions() -> dict[str, str]:
+    """Versions that scheduler, workers and runner must share."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {"flow-operator": __version__}
+    for package in ("dask", "distributed", "cloudpickle"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,145 @@
+"""A run on a Dask cluster: reach it, use it, notice its loss, remember who did the work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import distributed
+from distributed.comm import CommClosedError
+
+from flow_operator.runner.errors import RunFailed
+from flow_operator.runner.executor import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flow_operator.api.wire import ExecutorSpec, RunIdentity, RunReport
+
+CONNECT_TIMEOUT = 120.0
+POLL = 0.1
+PROBE_TIMEOUT = 3.0  # of a scheduler that may be gone
+MAX_WORKERS_SEEN = 16
+
+
+class Cluster(Session):
+    """A connected cluster."""
+
+    def __init__(self, client: Any, address: str, topic: str) -> None:
+        self.client = client
+        self.address = address
+        self.topic = topic
+
+    def explain(self, error: BaseException) -> None:
+        """Raise RunFailed if the flow failed because the scheduler went away."""
+        network = (asyncio.CancelledError, CommClosedError, TimeoutError, OSError)
+        if isinstance(error, network) and not _answers(self.address, PROBE_TIMEOUT):
+            raise RunFailed("SchedulerLost", f"the Dask scheduler at {self.address} went away") from error
+        if isinstance(error, asyncio.CancelledError) and "scheduler-connection-lost" in str(error):
+            raise RunFailed("SchedulerLost", f"the connection to the Dask scheduler at {self.address} broke") from error
+
+    def watch_workers(self) -> None:
+        """Have the scheduler note who computes, so that workers that are retired later count too."""
+        with _optional("workers will not be listed"):
+            self.client.register_plugin(_worker_log(self.topic))
+
+    def workers_seen(self) -> list[str]:
+        """Names of the workers that computed something, in the order they first did."""
+        with _optional("workers are not listed"):
+            return [str(name) for _, name in self.client.get_events(self.topic)][:MAX_WORKERS_SEEN]
+        return []
+
+
+@contextlib.contextmanager
+def connected(
+    address: str, kwargs: dict[str, Any], spec: ExecutorSpec, run: RunIdentity, report: RunReport
+) -> Iterator[Cluster]:
+    """Connect the default client, wait for the first worker of a cluster that promises one, and note who works."""
+    start = time.monotonic()
+    timeout = float(spec.get("connectTimeoutSeconds", CONNECT_TIMEOUT))
+    print(f"flow-operator: connecting to {address}", flush=True)
+    try:
+        client = _client(address, kwargs, start + timeout, timeout)
+        cluster = Cluster(client, address, f"flow-operator/{run['uid']}/{run['attempt']}")
+        with client:
+            _await_worker(client, spec, start + timeout, timeout)
+            cluster.watch_workers()
+            report["stages"]["connect"] = round(time.monotonic() - start, 3)
+            print(f"flow-operator: connected after {report['stages']['connect']} s", flush=True)
+            try:
+                yield cluster
+            finally:
+                seen = cluster.workers_seen() if client.status == "running" else []
+                if seen:
+                    report["workersSeen"] = seen
+    finally:
+        report["stages"].setdefault("connect", round(time.monotonic() - start, 3))
+
+
+def _client(address: str, kwargs: dict[str, Any], deadline: float, timeout: float) -> Any:
+    """A client, as soon as the scheduler answers: its name may not resolve yet, nor its port be open."""
+    if not _answers(address, timeout):
+        raise RunFailed("SchedulerUnreachable", f"no Dask scheduler at {address} within {timeout:g} s")
+    try:
+        return distributed.Client(address, timeout=max(1.0, deadline - time.monotonic()), **kwargs)
+    except (TypeError, ValueError) as error:
+        raise RunFailed("BadExecutor", f"executor Dask: {error}") from error
+    except (OSError, TimeoutError) as error:
+        raise RunFailed("SchedulerUnreachable", f"the Dask scheduler at {address} does not answer: {error}") from error
+
+
+def _answers(address: str, timeout: float) -> bool:
+    """Whether the scheduler's port opens in time. distributed's own retries back off to many seconds."""
+    from distributed.comm import get_address_host_port
+
+    host, port = get_address_host_port(address)
+    end = time.monotonic() + timeout
+    while True:
+        with contextlib.suppress(OSError):
+            socket.create_connection((host, port), timeout=1).close()
+            return True
+        if time.monotonic() > end:
+            return False
+        time.sleep(POLL)
+
+
+def _await_worker(client: Any, spec: ExecutorSpec, deadline: float, timeout: float) -> None:
+    if spec.get("minWorkers", 0) < 1:
+        return  # they come with the first tasks, or the cluster is not ours
+    try:
+        client.wait_for_workers(1, timeout=max(0.1, deadline - time.monotonic()))
+    except TimeoutError:
+        raise RunFailed("NoWorkers", f"no Dask worker came within {timeout:g} s") from None
+
+
+def _worker_log(topic: str) -> Any:
+    """A plugin of a class made here: it goes by value, so a scheduler without this package can load it."""
+
+    class WorkerLog(distributed.SchedulerPlugin):  # type: ignore[misc]
+        name = topic
+        idempotent = True
+
+        def start(self, scheduler: Any) -> None:
+            self.scheduler = scheduler
+            self.seen: set[Any] = set()
+
+        def transition(self, key: Any, start: str, finish: str, *_: Any, worker: Any = None, **__: Any) -> None:  # noqa: ARG002
+            if start != "processing" or finish != "memory" or worker in self.seen:
+                return
+            self.seen.add(worker)
+            state = self.scheduler.workers.get(worker)
+            self.scheduler.log_event(topic, str(worker if state is None else state.name))
+
+    return WorkerLog()
+
+
+@contextlib.contextmanager
+def _optional(what: str) -> Iterator[None]:
+    """Statistics never fail a flow."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever a foreign scheduler refuses
+        print(f"flow-operator: {what}: {type(error).__name__}: {error}", flush=True)

@@ -1,0 +1,40 @@
+"""From the executor a request names to one that is active."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from flow_operator.flow.executors import EXECUTORS
+from flow_operator.runner.errors import RunFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flow_operator.api.wire import ExecutorSpec, RunIdentity, RunReport
+
+
+class Session:
+    """An executor at work."""
+
+    def explain(self, error: BaseException) -> None:
+        """Raise RunFailed if an error of the flow is really one of the executor's."""
+
+
+@contextmanager
+def session(spec: ExecutorSpec, run: RunIdentity, report: RunReport) -> Iterator[Session]:
+    """Let Dask compute as the request says, while the flow runs."""
+    kwargs = dict(spec.get("kwargs") or {})
+    address = spec.get("address") or kwargs.pop("address", None)
+    if spec["kind"] == "Dask" and address:
+        from flow_operator.runner.cluster import connected
+
+        with connected(address, kwargs, spec, run, report) as cluster:
+            yield cluster
+        return
+    try:
+        executor = EXECUTORS[spec["kind"]](**kwargs)
+    except (TypeError, ValueError) as error:
+        raise RunFailed("BadExecutor", f"executor {spec['kind']}: {error}") from error
+    with executor.session():
+        yield Session()

@@ -1,0 +1,136 @@
+"""PID 1 of a flow's pod: lets the flow begin, passes signals on, records how it ended.
+
+The flow runs in a child that is forked, not executed anew: the interpreter is warm, and the child inherits the lock
+that tells flow-hooks how long the flow's process lives, even where PID 1 itself is killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+
+from flow_operator.api import wire
+from flow_operator.runner import hooks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from flow_operator.api.wire import RunReport, RunRequest
+
+DEFAULT_GRACE = 25.0
+
+
+def main() -> NoReturn:
+    """Run the flow that the request names, and exit as it did."""
+    request: RunRequest = json.loads(os.environ[wire.RUN_ENV])
+    supervisor = Supervisor(request.get("stopGraceSeconds", DEFAULT_GRACE))
+    hooks.tell("")  # whatever is there is not about this attempt
+    code = _admitted(supervisor) if request.get("hooks") else None
+    if code is None:
+        code = supervisor.run(request)
+    if request.get("hooks"):
+        hooks.write(hooks.EXIT_CODE, str(code))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # there is nothing to tear down, and tearing down takes 5 ms
+
+
+class Supervisor:
+    """Owns the flow's process, and the signals meant for it."""
+
+    def __init__(self, grace: float) -> None:
+        self.grace = grace
+        self.stopped = False
+        self.child = 0
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        signal.signal(signal.SIGALRM, self._kill)
+
+    def run(self, request: RunRequest) -> int:
+        """Run the flow in a child; its exit code, or 128 and its signal."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # A signal in between would reach our handlers in the child, or find no child to pass it on to.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        self.child = os.fork()
+        if not self.child:
+            _become_flow(request)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+        if self.stopped:
+            self._stop()
+        code = self._reap()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if code == -signal.SIGKILL and self.stopped and not _has_report():
+            _tell(_failed("Stopped", f"did not end within {self.grace:g} s of being asked to"))
+        return code if code >= 0 else 128 - code
+
+    def _reap(self) -> int:
+        """Wait for the flow, and for whatever orphans end before it: they are PID 1's too."""
+        while True:
+            pid, status = os.wait()
+            if pid == self.child:
+                return os.waitstatus_to_exitcode(status)
+
+    def _stop(self, *_: object) -> None:
+        self.stopped = True
+        if self.child:
+            os.kill(self.child, signal.SIGTERM)
+            signal.setitimer(signal.ITIMER_REAL, self.grace)
+
+    def _kill(self, *_: object) -> None:
+        os.kill(self.child, signal.SIGKILL)
+
+
+def _become_flow(request: RunRequest) -> NoReturn:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+    from flow_operator.runner import process
+
+    sys.exit(process.main(request))
+
+
+def _admitted(supervisor: Supervisor) -> int | None:
+    """Take the lock and wait for on_start. None: the flow may begin; otherwise the exit code."""
+    import fcntl
+
+    lock = hooks.open_lock()  # never closed: the kernel does that for the last of us
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if hooks.read(hooks.CLOSED) is not None:
+        return _refuse("the attempt was over before the flow could begin")
+    hooks.write(hooks.BEGUN, "")
+    hooks.wait_for("on_start.json", unless=lambda: supervisor.stopped)
+    receipt = hooks.receipt("on_start")
+    if supervisor.stopped or receipt is None:
+        return _refuse("stopped before the flow could begin")
+    if receipt["state"] != "Failed":
+        return None
+    report = _failed("OnStartFailed", receipt.get("message", "on_start failed"))
+    if "error" in receipt:
+        report["error"] = receipt["error"]
+    _tell(report)
+    return wire.EXIT_ON_START_FAILED
+
+
+def _refuse(message: str) -> int:
+    _tell(_failed("Stopped", message))
+    return wire.EXIT_CLOSED
+
+
+def _failed(reason: str, message: str) -> RunReport:
+    return {"state": "Failed", "reason": reason, "error": {"type": reason, "message": message}}
+
+
+def _tell(report: RunReport) -> None:
+    from flow_operator.runner.report import tell
+
+    tell(report)
+
+
+def _has_report() -> bool:
+    path = os.environ.get(hooks.TERMINATION_LOG_ENV, hooks.TERMINATION_LOG)
+    return os.path.exists(path) and os.path.getsize(path) > 0  # noqa: PTH110, PTH202 - pathlib costs start-up

@@ -1,0 +1,133 @@
+"""A run on a Dask cluster: a real one, in this process, its workers unable to import the flow."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import distributed
+import pytest
+from flow_operator.runner.cluster import Cluster, connected
+from flow_operator.runner.errors import RunFailed
+
+from .conftest import Pod, ended, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flow_operator.api.wire import ExecutorSpec, RunIdentity, RunReport
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+RUN: RunIdentity = {"name": "r", "namespace": "n", "uid": "u", "attempt": 1}
+
+PLAIN = """
+import dask, distributed
+class Square(int): ...
+def square(x):
+    time.sleep(0.02)
+    return Square(x * x)
+def main(n: int = 3):
+    distributed.get_client()
+    return int(sum(dask.compute(*[dask.delayed(square)(i) for i in range(n)])))
+"""
+
+GRAPH = """
+from flow_operator import Flow, Parameter, task
+@task
+def numbers(n): return list(range(n))
+@task
+def total(numbers): return sum(numbers)
+with Flow("squares") as main:
+    total(numbers(Parameter("n", default=3)))
+"""
+
+HANGING = """
+import dask
+def main():
+    event("computing")
+    dask.delayed(sum)([1]).compute()
+"""
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    with _cluster(workers=2) as made:
+        yield made
+
+
+def _cluster(workers: int) -> Any:
+    return distributed.LocalCluster(
+        n_workers=workers, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=":0"
+    )
+
+
+def _spec(address: str, **more: Any) -> ExecutorSpec:
+    return {"kind": "Dask", "address": address, "minWorkers": 1, "connectTimeoutSeconds": 10.0, **more}  # type: ignore[typeddict-item]
+
+
+def test_functions_travel_by_value_and_workers_are_counted(pod: Pod, cluster: Any) -> None:
+    pod.flow(PLAIN)
+    pod.request["executor"] = _spec(cluster.scheduler_address)
+    pod.request["parameters"] = {"n": 8}
+    assert ended(pod.main()) == 0
+    report = pod.message()
+    assert report["result"] == 140
+    assert sorted(report["workersSeen"]) == ["0", "1"]
+    assert set(report["stages"]) == {"load", "connect", "flow"}
+
+
+def test_a_graph_runs_on_the_cluster(pod: Pod, cluster: Any) -> None:
+    pod.flow(GRAPH)
+    pod.request["executor"] = {"kind": "Dask", "kwargs": {"address": cluster.scheduler_address}}
+    assert ended(pod.main()) == 0
+    assert pod.message()["result"] == 3
+    assert pod.message()["workersSeen"]
+
+
+def test_a_lost_scheduler_ends_the_flow_in_bounded_time(pod: Pod) -> None:
+    where = pod.home / "scheduler.json"
+    command = ("-m", "distributed.cli.dask_scheduler", "--port", "0", "--dashboard-address", ":0")
+    scheduler = pod.start("scheduler", *command, "--scheduler-file", str(where))
+    pod.flow(HANGING)
+    eventually(where.exists)
+    pod.request["executor"] = _spec(json.loads(where.read_text())["address"], minWorkers=0)
+    process = pod.main()
+    pod.wait_event("computing")
+    time.sleep(0.1)  # it waits for workers that never come
+    scheduler.kill()
+    start = time.monotonic()
+    assert ended(process) == 1
+    assert time.monotonic() - start < 8
+    print(pod.message(), process.stdout.read())
+    assert pod.message()["reason"] == "SchedulerLost"
+
+
+def test_an_unreachable_scheduler() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+    assert _refusal(_spec(address, connectTimeoutSeconds=0.15)) == "SchedulerUnreachable"
+    assert _refusal(_spec("tcp://scheduler.invalid:8786", connectTimeoutSeconds=0.0)) == "SchedulerUnreachable"
+
+
+def test_no_workers() -> None:
+    with _cluster(workers=0) as empty:
+        assert _refusal(_spec(empty.scheduler_address, connectTimeoutSeconds=0.3)) == "NoWorkers"
+
+
+def test_wrong_client_arguments(cluster: Any) -> None:
+    assert _refusal(_spec(cluster.scheduler_address), speed="high") == "BadExecutor"
+
+
+def test_errors_of_the_flow_are_not_blamed_on_the_scheduler(cluster: Any) -> None:
+    Cluster(None, cluster.scheduler_address, "").explain(OSError("the flow's own"))
+
+
+def _refusal(spec: ExecutorSpec, **kwargs: Any) -> str:
+    report: RunReport = {"stages": {}}
+    with pytest.raises(RunFailed) as caught, connected(spec["address"], kwargs, spec, RUN, report):
+        pass
+    assert "connect" in report["stages"]
+    return caught.value.reason
