@@ -14,11 +14,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support.cluster import ROOT
+
 from bench.kube import Failed
 from bench.subjects import SOURCE
 from flow_operator.api.wire import BUILD_ENV, FLOWS_DIR
 from flow_operator.images.build import LayersBuilder
 from flow_operator.images.program import TERMINATION_LOG_ENV
+from flow_operator.images.runtime import LOCK_ENV
 
 if TYPE_CHECKING:
     from flow_operator.api.settings import Settings
@@ -38,6 +41,7 @@ class Builds:
     """A folder with the flow's file, and the ways from it into the registry; each returns its seconds."""
 
     def __init__(self, settings: Settings) -> None:
+        os.environ.setdefault(LOCK_ENV, str(ROOT / "requirements" / "runtime.lock"))  # the builder's image sets it
         self._folder = tempfile.TemporaryDirectory(prefix="flow-bench-")
         self._work = Path(self._folder.name)
         self._base = settings.runtime_image

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import yaml
-
 from tests.support.cluster import CONTEXT, kubectl
 
 if TYPE_CHECKING:
@@ -71,7 +70,9 @@ class Kube:
     @contextmanager
     def watch(self, collection: str, name: str = "", *, patience: float | None = None) -> Iterator[Iterator[Event]]:
         """Open a watch of a collection or of one name in it; `patience` bounds the silence between two events."""
-        query = {"watch": "true", "timeoutSeconds": "7200"} | ({"fieldSelector": f"metadata.name={name}"} if name else {})
+        query = {"watch": "true", "timeoutSeconds": "7200"} | (
+            {"fieldSelector": f"metadata.name={name}"} if name else {}
+        )
         with self._http.stream("GET", collection, params=query, timeout=httpx.Timeout(30, read=patience)) as answer:
             if answer.is_error:
                 answer.read()

@@ -7,13 +7,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import yaml
+from tests.support.cluster import SYSTEM, kubectl
 
 from bench.kube import Failed
 from flow_operator.api.settings import Settings
-from tests.support.cluster import SYSTEM, kubectl
 
 if TYPE_CHECKING:
-    from bench.kube import Kube
+    from bench.kube import Kube, Manifest
     from bench.pod_log import Life
 
 SELECTOR = "app.kubernetes.io/name=flow-operator,app.kubernetes.io/component=operator"
@@ -63,32 +63,50 @@ def writes(counted: Counter[str] | dict[str, int]) -> int:
     return sum(count for what, count in counted.items() if what.split()[0] not in READS)
 
 
-def served(kube: Kube) -> Counter[str]:
-    """Return the API server's own count of requests that only the operator makes."""
+class Meter:
+    """Counts what the operator asks of the API server while one FlowRun lives; nothing else may happen meanwhile."""
+
+    def __init__(self, kube: Kube, run: Manifest, *, thorough: bool) -> None:
+        self.thorough = thorough
+        self._kube = kube
+        self._run = run["metadata"]
+        self._before = requests(kube)
+        self._served_before = _served(kube) if thorough else Counter()
+
+    def read(self) -> dict[str, int]:
+        """Return the requests since the beginning, by the operator's own count."""
+        return dict(sorted((requests(self._kube) - self._before).items()))
+
+    def served(self, pods: list[Life]) -> int:
+        """Return the writes since the beginning without asking the operator: as the server counts, and as objects.
+
+        The server does not tell clients apart, so that of kinds which others write too the objects are counted.
+        """
+        path = f"/apis/events.k8s.io/v1/namespaces/{self._run['namespace']}/events"
+        events = [each for each in self._kube.get(path)["items"] if _ours(each, self._run["name"])]
+        made = sum(life.owner == "FlowRun" for life in pods)
+        return (_served(self._kube) - self._served_before).total() + len(events) + made
+
+
+def _ours(event: Manifest, run: str) -> bool:
+    about, by = event.get("regarding", {}).get("name"), event.get("reportingController")
+    return (about, by) == (run, "flow-operator.io/operator")
+
+
+def _served(kube: Kube) -> Counter[str]:
     counted: Counter[str] = Counter()
     for labels, value in _samples(kube.text("/metrics"), "apiserver_request_total"):
         if (what := (labels["verb"], labels["resource"], labels["subresource"])) in _ONLY_OURS:
-            counted[" ".join(what).strip()] += value
+            counted[" ".join(what)] += value
     return counted
-
-
-def written(kube: Kube, namespace: str, run: str, lives: list[Life]) -> int:
-    """Return how many pods and Events of a run the operator has made, counted as objects."""
-    events = kube.get(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")["items"]
-    ours = [
-        each
-        for each in events
-        if each.get("reportingController", "").startswith("flow-operator.io") and each["regarding"].get("name") == run
-    ]
-    return len(ours) + sum(life.owner == "FlowRun" for life in lives)
 
 
 def memory(kube: Kube) -> dict[str, int]:
     """Return the operator's resident memory in bytes, now and at its peak; the largest of its pods."""
-    found = {"rss": 0, "peak": 0}
+    found = {"resident": 0, "peak": 0}
     for name in operator_pods(kube):
         text = kubectl("-n", SYSTEM, "exec", name, "-c", "operator", "--", "cat", "/proc/1/status")
-        for key, field in (("rss", "VmRSS"), ("peak", "VmHWM")):
+        for key, field in (("resident", "VmRSS"), ("peak", "VmHWM")):
             kilobytes = int(re.search(rf"{field}:\s+(\d+) kB", text)[1])  # type: ignore[index]
             found[key] = max(found[key], kilobytes * 1024)
     return found

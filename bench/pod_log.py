@@ -75,12 +75,13 @@ class PodLog:
                 life.gone = True
 
 
-def timeline(lives: list[Life], began: float) -> dict[str, float]:
+def timeline(lives: list[Life], began: float, length: float) -> dict[str, float]:
     """Return seconds from a trial's start to each step of its pods, the first pod of each role."""
     found: dict[str, float] = {}
     for life in lives:
         for step, moment in life.moments.items():
-            found.setdefault(f"{life.role} {step}", moment - began)
+            if moment - began <= length:
+                found.setdefault(f"{life.role} {step}", moment - began)
     return found
 
 
@@ -99,7 +100,7 @@ def _owner(pod: Manifest) -> str:
 def _steps(pod: Manifest) -> list[str]:
     """Return the steps of its life that a pod has behind it."""
     status = pod.get("status", {})
-    states = {each["name"]: each.get("state", {}) for each in status.get("containerStatuses", ())}
+    states: dict[str, Manifest] = {each["name"]: each.get("state", {}) for each in status.get("containerStatuses", ())}
     state = states.get(MAIN) or next(iter(states.values()), {})
     ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", ()))
     return [

@@ -8,11 +8,12 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from tests.support import cluster
+from tests.support.cluster import condition
+
 from flow_operator.api.flow_run import FlowRunSpec
 from flow_operator.plan import pinned, pods
 from flow_operator.plan.dask_cluster import dask_cluster
-from tests.support import cluster
-from tests.support.cluster import condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,6 +148,18 @@ def run_ended(result: int) -> Callable[[Manifest], bool | None]:
         return False if outcome == "False" else None
 
     return ended
+
+
+def ready_with(wanted: Manifest) -> Callable[[Manifest], bool | None]:
+    """Return a function: whether a FlowDeployment is Ready with the source it is to have, None while it is not."""
+    source = wanted["spec"]["flow"]["source"]["inline"]
+
+    def ready(seen: Manifest) -> bool | None:
+        current = seen.get("status", {}).get("observedGeneration") == seen["metadata"]["generation"]
+        there = seen["spec"]["flow"]["source"]["inline"] == source
+        return True if there and current and condition(seen, "Ready") == "True" else None
+
+    return ready
 
 
 def dask_job_ended(seen: Manifest) -> bool | None:

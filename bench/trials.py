@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from tests.support.cluster import kubectl
 
 from bench import overhead, subjects
 from bench.builds import Builds, changed_source
 from bench.kube import Kube, path_of
 from bench.pod_log import CLUSTER_ROLES, PodLog, timeline
 from bench.stopwatch import time_until_ended
-from tests.support.cluster import kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # After the last visible step of a run the operator may still have an Event to write.
 QUIET = 0.4
+# Two watches tell of one change within this time.
+LAG = 0.1
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 
 
@@ -86,9 +88,12 @@ class Bench:
             "edit": self._edit,
         }
 
-    def images(self) -> dict[str, str]:
-        """Return the images that were measured, by deployment."""
-        return {name: each["status"]["image"] for name, each in self._ready.items()}
+    def facts(self) -> dict[str, Any]:
+        """Return with what it was measured: images, by what they are for, and the docker client."""
+        own = {"operator": self.settings.operator_image, "runtime": self.settings.runtime_image}
+        measured = {name: each["status"]["image"] for name, each in self._ready.items()}
+        docker = {"docker": self.builds.docker.title} if "builds" in vars(self) else {}
+        return {"images": own | measured, "node": self._node["kubernetes.io/hostname"], **docker}
 
     def _pod(self) -> Sample:
         image = self._deployment("plain")["status"]["image"]
@@ -106,9 +111,18 @@ class Bench:
         """Measure a FlowRun, and what it costs the operator until its cluster is gone and before it is deleted."""
         self._deployment(of)
         manifest = subjects.flow_run(self._namespace, self._name(of), of)
-        count = self._counting(manifest, of)
-        sample = self._alone(manifest, subjects.run_ended(result), before_removal=count)
-        sample.requests = count()
+        meter = overhead.Meter(self._kube, manifest, thorough=of not in self.crosschecks)
+        began = time.monotonic()
+        try:
+            sample = self._timed(manifest, self._kube.create, subjects.run_ended(result))
+            self._log.wait_gone(*CLUSTER_ROLES)
+            time.sleep(QUIET)
+            sample.requests = meter.read()
+            if meter.thorough:
+                pods = self._log.since(began)
+                self.crosschecks[of] = {"operator": overhead.writes(sample.requests), "server": meter.served(pods)}
+        finally:
+            self._remove(manifest)
         return sample
 
     def _edit(self) -> Sample:
@@ -144,13 +158,17 @@ class Bench:
         try:
             return self._timed(manifest, self._kube.create, ended)
         finally:
-            self._kube.delete(manifest)
-            self._log.wait_gone()
+            self._remove(manifest)
+
+    def _remove(self, manifest: Manifest) -> None:
+        self._kube.delete(manifest)
+        self._log.wait_gone()
 
     def _timed(self, manifest: Manifest, start: Callable[[Manifest], object], ended: Ended) -> Sample:
         began = time.monotonic()
         seconds = time_until_ended(self._kube, manifest, start, ended)
-        return Sample(seconds, timeline(self._log.since(began), began))
+        time.sleep(LAG)
+        return Sample(seconds, timeline(self._log.since(began), began, seconds + LAG))
 
     def _name(self, what: str) -> str:
         self._number += 1

@@ -141,6 +141,17 @@ class Namespace:
         eventually(left, lambda found: not found, within, f"nothing left of {selector}", every=0.5)
 
 
+def operator_requests(verb: str, kind: str) -> float:
+    """Return how many requests of a verb about a kind the installed operator has made, by its own metrics."""
+    total = 0.0
+    for pod in get_json("-n", SYSTEM, "pods", "-l", "app.kubernetes.io/component=operator")["items"]:
+        text = kubectl("get", "--raw", f"/api/v1/namespaces/{SYSTEM}/pods/{pod['metadata']['name']}:8080/proxy/metrics")
+        for line in text.splitlines():
+            if line.startswith("flow_operator_api_requests_total{") and f'kind="{kind}"' in line and f'verb="{verb}"' in line:
+                total += float(line.rsplit(" ", 1)[1])
+    return total
+
+
 def condition(manifest: Manifest, kind: str) -> str | None:
     """Return the status of a condition, or None."""
     found = [each for each in manifest.get("status", {}).get("conditions", ()) if each["type"] == kind]

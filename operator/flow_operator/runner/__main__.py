@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> int:
         case ["run"]:
             from flow_operator.runner import supervisor
 
-            supervisor.main()
+            return supervisor.main()
         case ["check"]:
             from flow_operator.runner import check
 

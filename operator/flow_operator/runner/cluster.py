@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import socket
 import time
 from typing import TYPE_CHECKING, Any
 
 import distributed
-from distributed.comm import CommClosedError
 
 from flow_operator.runner.errors import RunFailed
 from flow_operator.runner.executor import Session
@@ -23,6 +23,7 @@ CONNECT_TIMEOUT = 120.0
 POLL = 0.1
 PROBE_TIMEOUT = 3.0  # of a scheduler that may be gone
 MAX_WORKERS_SEEN = 16
+CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
 
 
 class Cluster(Session):
@@ -35,11 +36,10 @@ class Cluster(Session):
 
     def explain(self, error: BaseException) -> None:
         """Raise RunFailed if the flow failed because the scheduler went away."""
-        network = (asyncio.CancelledError, CommClosedError, TimeoutError, OSError)
-        if isinstance(error, network) and not _answers(self.address, PROBE_TIMEOUT):
+        if isinstance(error, CANCELLED) and "scheduler-connection-lost" in str(error):
+            raise RunFailed("SchedulerLost", f"lost the connection to the Dask scheduler at {self.address}") from error
+        if isinstance(error, (*CANCELLED, OSError)) and not _answers(self.address, PROBE_TIMEOUT):
             raise RunFailed("SchedulerLost", f"the Dask scheduler at {self.address} went away") from error
-        if isinstance(error, asyncio.CancelledError) and "scheduler-connection-lost" in str(error):
-            raise RunFailed("SchedulerLost", f"the connection to the Dask scheduler at {self.address} broke") from error
 
     def watch_workers(self) -> None:
         """Have the scheduler note who computes, so that workers that are retired later count too."""

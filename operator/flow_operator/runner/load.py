@@ -141,7 +141,7 @@ def _as_flow(found: object, ref: FlowRef) -> Flow:
         return found
     if isinstance(found, types.FunctionType):
         return Flow.from_function(found)
-    message = f"{_name(ref)} is a {type(found).__name__}, not a flow"
+    message = f"{_name(ref)} is not a flow but of type {type(found).__name__}"
     raise LoadError("NotAFlow", message, "Name a Flow, or a function.")
 
 

@@ -35,7 +35,7 @@ def main(request: RunRequest) -> int:
         report["error"]["message"] = report["error"]["message"] or "stopped by SIGTERM"
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the flow is over; its report is not
-    reports.tell(report)
+    reports.tell(report, share=request.get("hooks", False))
     return code
 
 

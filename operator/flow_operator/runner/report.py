@@ -1,6 +1,6 @@
 """Reports that fit a termination message, and exceptions that fit a report."""
 
-# ruff: noqa: PTH112, PTH120 - pathlib costs start-up, which every run pays
+# ruff: noqa: PTH120 - pathlib costs start-up, which every run pays
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ OUTCOME_LIMIT = 800  # of a callback: two of them and their times make one messa
 _OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
-def tell(report: Mapping[str, Any]) -> None:
-    """Leave a report in the termination message, and for on_exit beside us."""
+def tell(report: Mapping[str, Any], *, share: bool = False) -> None:
+    """Leave a report in the termination message and, to share it with on_exit, in the hooks' directory."""
     text = encode(report)
     hooks.tell(text)
-    if os.path.isdir(hooks.directory()):
+    if share:
         hooks.write(hooks.REPORT, text)
 
 

@@ -63,8 +63,10 @@ class Supervisor:
             self._stop()
         code = self._reap()
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if code == -signal.SIGKILL and self.stopped and not _has_report():
-            _tell(_failed("Stopped", f"did not end within {self.grace:g} s of being asked to"))
+        if self.stopped and not _has_report():
+            killed = code == -signal.SIGKILL
+            how = f"did not end within {self.grace:g} s of SIGTERM" if killed else "stopped by SIGTERM"
+            _tell(_failed("Stopped", how), share=request.get("hooks", False))
         return code if code >= 0 else 128 - code
 
     def _reap(self) -> int:
@@ -112,12 +114,12 @@ def _admitted(supervisor: Supervisor) -> int | None:
     report = _failed("OnStartFailed", receipt.get("message", "on_start failed"))
     if "error" in receipt:
         report["error"] = receipt["error"]
-    _tell(report)
+    _tell(report, share=True)
     return wire.EXIT_ON_START_FAILED
 
 
 def _refuse(message: str) -> int:
-    _tell(_failed("Stopped", message))
+    _tell(_failed("Stopped", message), share=True)
     return wire.EXIT_CLOSED
 
 
@@ -125,10 +127,10 @@ def _failed(reason: str, message: str) -> RunReport:
     return {"state": "Failed", "reason": reason, "error": {"type": reason, "message": message}}
 
 
-def _tell(report: RunReport) -> None:
+def _tell(report: RunReport, *, share: bool) -> None:
     from flow_operator.runner.report import tell
 
-    tell(report)
+    tell(report, share=share)
 
 
 def _has_report() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from flow_operator.api import wire
 
 if TYPE_CHECKING:
@@ -118,11 +120,8 @@ class Pod:
     def stop(self) -> None:
         """End whatever is left."""
         for process in self.processes:
-            with process:
-                try:
-                    os.killpg(process.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+            with process, contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def eventually(true: Callable[[], bool], limit: float = 10.0) -> None:

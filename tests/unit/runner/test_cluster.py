@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import distributed
 import pytest
+
 from flow_operator.runner.cluster import Cluster, connected
 from flow_operator.runner.errors import RunFailed
 
@@ -50,6 +51,7 @@ def main():
     event("computing")
     dask.delayed(sum)([1]).compute()
 """
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
@@ -100,7 +102,6 @@ def test_a_lost_scheduler_ends_the_flow_in_bounded_time(pod: Pod) -> None:
     start = time.monotonic()
     assert ended(process) == 1
     assert time.monotonic() - start < 8
-    print(pod.message(), process.stdout.read())
     assert pod.message()["reason"] == "SchedulerLost"
 
 

@@ -132,7 +132,9 @@ def test_a_flow_that_cannot_be_loaded_fails_on_start(pod: Pod) -> None:
 
 
 def test_hooks_restarted_while_the_flow_runs(pod: Pod) -> None:
-    pod.flow(a_flow(body="event('flow')\n    while not os.path.exists(os.environ['EVENTS'] + '.go'): time.sleep(0.002)"))
+    pod.flow(
+        a_flow(body="event('flow')\n    while not os.path.exists(os.environ['EVENTS'] + '.go'): time.sleep(0.002)")
+    )
     main, hooks = pod.both()
     pod.wait_event("flow")
     hooks.kill()

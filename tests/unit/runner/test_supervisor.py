@@ -75,9 +75,7 @@ def test_a_sudden_end_leaves_no_report(pod: Pod, how: str, code: int) -> None:
         ("def main(): ...", {"m": 1}, "BadParameters", "unknown parameter 'm'"),
     ],
 )
-def test_flows_that_cannot_begin(
-    pod: Pod, source: str, parameters: dict[str, object], reason: str, words: str
-) -> None:
+def test_flows_that_cannot_begin(pod: Pod, source: str, parameters: dict[str, object], reason: str, words: str) -> None:
     pod.flow(source)
     pod.request["parameters"] = parameters
     assert ended(pod.main()) == 1

@@ -1,0 +1,144 @@
+"""The rows of the table: what is compared with what, and against which target."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench import overhead
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.trials import Sample
+
+    Samples = dict[str, list[Sample]]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The middle of some values, and what nine of ten stay under."""
+
+    median: float
+    p90: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> Spread:
+        """Return it; of one value, both are that value."""
+        if len(values) < 2:
+            return cls(values[0], values[0])
+        return cls(statistics.median(values), statistics.quantiles(values, n=10, method="inclusive")[8])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Ours against a peer; the target bounds the ratio of the medians."""
+
+    group: str
+    title: str
+    ours: str  # trials
+    peer: str
+    peer_title: str
+    target: float | None = None
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A value of ours; the target bounds its median."""
+
+    group: str
+    title: str
+    ours: str
+    unit: str
+    value: Callable[[Sample], float]
+    target: float | None = None
+    peer: str = ""
+
+
+def _seconds(sample: Sample) -> float:
+    return sample.seconds
+
+
+def _writes(sample: Sample) -> float:
+    return overhead.writes(sample.requests)
+
+
+def _reads(sample: Sample) -> float:
+    return sum(sample.requests.values()) - overhead.writes(sample.requests)
+
+
+COMPARISONS = (
+    Comparison("remote", "FlowRun, remote, docker storage", "run", "pod", "bare pod", 1.25),
+    Comparison("remote", "FlowRun, remote, bytes storage", "run-bytes", "pod", "bare pod", 1.25),
+    Comparison("remote", "FlowRun, remote, docker storage", "run", "job", "batch/v1 Job"),
+    Comparison("callbacks", "FlowRun, on_start and on_exit", "run-callbacks", "pod", "bare pod, no callbacks"),
+    Comparison("dask", "FlowRun, daskKubernetes, one worker", "run-dask", "daskjob", "DaskJob, one worker", 0.9),
+    Comparison("build", "rebuild and push, warm process", "layers", "docker", "docker build && push", 0.2),
+    Comparison("build", "rebuild and push, new process", "layers-process", "docker", "docker build && push"),
+)
+BOUNDS = (
+    Bound("edit", "edit to Ready, in the cluster", "edit", "s", _seconds, 6.0),
+    Bound("remote", "writes per run, remote", "run", "", _writes, 5),
+    Bound("remote", "reads per run, remote", "run", "", _reads, 0),
+    Bound("callbacks", "writes per run, callbacks", "run-callbacks", "", _writes, 5),
+    Bound("dask", "writes per run, daskKubernetes", "run-dask", "", _writes),
+)
+GROUPS = tuple(dict.fromkeys(row.group for row in (*COMPARISONS, *BOUNDS)))
+
+
+def trials_of(groups: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the trials that the rows of some groups need."""
+    rows = [row for row in (*COMPARISONS, *BOUNDS) if row.group in groups]
+    return tuple(dict.fromkeys(name for row in rows for name in (row.peer, row.ours) if name))
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row with what was measured."""
+
+    title: str
+    ours: Spread
+    unit: str
+    peer_title: str = ""
+    peer: Spread | None = None
+    target: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Return ours divided by the peer's."""
+        return self.ours.median / self.peer.median if self.peer else None
+
+    @property
+    def met(self) -> bool | None:
+        """Return whether the target is met, None where there is none."""
+        if self.target is None:
+            return None
+        return (self.ours.median if self.ratio is None else self.ratio) <= self.target
+
+
+def lines(samples: Samples, memory: dict[str, dict[str, int]]) -> list[Line]:
+    """Return the rows for which there is something."""
+    found = [
+        Line(
+            row.title,
+            Spread.of([each.seconds for each in samples[row.ours]]),
+            "s",
+            row.peer_title,
+            Spread.of([each.seconds for each in samples[row.peer]]),
+            row.target,
+        )
+        for row in COMPARISONS
+        if samples.get(row.ours) and samples.get(row.peer)
+    ]
+    found += [
+        Line(row.title, Spread.of([row.value(each) for each in samples[row.ours]]), row.unit, target=row.target)
+        for row in BOUNDS
+        if samples.get(row.ours)
+    ]
+    found += [Line(f"operator memory, {when}", Spread(size, size), "MiB") for when, size in _mebibytes(memory)]
+    return found
+
+
+def _mebibytes(memory: dict[str, dict[str, int]]) -> list[tuple[str, float]]:
+    return [(when, each["resident"] / 2**20) for when, each in memory.items()]

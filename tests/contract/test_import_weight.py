@@ -1,0 +1,56 @@
+"""`import flow_operator` is nearly free, and the runner's PID 1 loads what it needs and no more."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = {"aiohttp", "cloudpickle", "dask", "distributed", "docker", "httpx", "kopf", "kubernetes", "numpy", "pydantic"}
+ROOM = Path(__file__).parents[2] / "operator"
+
+
+def _loaded(code: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        env={"PYTHONPATH": str(ROOM)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name.split(".")[0] if name.split(".")[0] != "flow_operator" else name for name in done.stdout.split()}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import flow_operator",
+        "from flow_operator import Flow, FlowInvalid, Parameter, ParameterError, flow, task",
+        "from flow_operator.environments import DaskKubernetesEnvironment, RemoteEnvironment",
+        "from flow_operator.executors import DaskExecutor, LocalDaskExecutor, LocalExecutor",
+        "from flow_operator.storage import Bytes, Docker",
+        "from flow_operator import flow\n@flow\ndef f(n: int = 1): return n\nf.run()",
+    ],
+)
+def test_what_a_user_imports_is_light(code: str) -> None:
+    assert not _loaded(code) & HEAVY
+
+
+def test_pid_1_loads_neither_flow_nor_inspect() -> None:
+    loaded = _loaded("import flow_operator.runner.__main__, flow_operator.runner.supervisor")
+    assert not loaded & {"inspect", "dataclasses", "pathlib", "subprocess", "traceback", "flow_operator.flow.core"}
+
+
+def test_the_hooks_program_is_the_standard_library_alone() -> None:
+    loaded = _loaded("import flow_operator.runner.hooks as hooks")
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(ROOM / "flow_operator/runner/hooks.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "no such command" in done.stderr
+    assert "subprocess" not in loaded

@@ -1,0 +1,118 @@
+"""`runner check`: facts of a flow, or a sentence that names the culprit."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flow_operator import Flow, Parameter, task
+from flow_operator.environments import DaskKubernetesEnvironment
+from flow_operator.flow.pickling import dumps
+from flow_operator.runner import check
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FLOW = """
+from flow_operator import flow
+from flow_operator.environments import DaskKubernetesEnvironment
+@flow(name="Squares", environment=DaskKubernetesEnvironment(max_workers=4, labels=["a"], on_exit=lambda: None))
+def squares(m: int, n: int = 10, where=object()): ...
+"""
+
+
+class Image:
+    """Files, and what the check program says of them."""
+
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.home = home
+        self.monkeypatch = monkeypatch
+        monkeypatch.setenv("FLOW_OPERATOR_TERMINATION_LOG", str(home / "message"))
+        monkeypatch.syspath_prepend(home)  # restores sys.path
+
+    def check(self, source: str | bytes, attribute: str = "squares", name: str = "a_flow.py") -> Any:
+        """Write a file and check it."""
+        (self.home / name).write_bytes(source if isinstance(source, bytes) else source.encode())
+        self.monkeypatch.setenv(
+            "FLOW_OPERATOR_CHECK", json.dumps({"flow": {"location": str(self.home / name), "attribute": attribute}})
+        )
+        code = check.main()
+        report = json.loads((self.home / "message").read_text())
+        assert code == (0 if "flow" in report else 1)
+        return report
+
+
+@pytest.fixture
+def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Image:
+    return Image(tmp_path, monkeypatch)
+
+
+def test_facts(image: Image) -> None:
+    facts = image.check(FLOW)["flow"]
+    assert facts["name"] == "Squares"
+    assert facts["parameters"] == [
+        {"name": "m", "required": True},
+        {"name": "n", "required": False, "default": 10},
+        {"name": "where", "required": False},
+    ]
+    assert facts["callbacks"] == ["on_exit"]
+    assert facts["environment"] == {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4}, "labels": ["a"]}
+    assert set(facts["versions"]) == {"flow-operator", "dask", "distributed", "cloudpickle"}
+
+
+def test_a_plain_function_is_a_flow(image: Image) -> None:
+    facts = image.check("def squares(n=1): ...")["flow"]
+    assert (facts["name"], facts["callbacks"]) == ("squares", [])
+    assert facts["environment"] == {"remote": {"executor": "Local"}}
+
+
+def test_a_pickled_flow(image: Image) -> None:
+    @task
+    def square(x: int) -> int:
+        return x * x
+
+    with Flow("Pickled", environment=DaskKubernetesEnvironment(on_start=lambda: None)) as flow:
+        square(Parameter("n"))
+    facts = image.check(dumps(flow), attribute="", name="pickled.flow")["flow"]
+    assert facts["name"] == "Pickled"
+    assert facts["parameters"] == [{"name": "n", "required": True}]
+    assert facts["callbacks"] == ["on_start"]
+
+
+@pytest.mark.parametrize(
+    ("source", "reason", "words"),
+    [
+        ("import nowhere.deep", "ImportFailed", "imports 'nowhere', which is not in the image"),
+        ("from os import nothing", "ImportFailed", "cannot import name 'nothing'"),
+        ("x = ", "ImportFailed", "invalid syntax, line 1"),
+        ("raise SystemExit(1)", "ImportFailed", "SystemExit"),
+        ("def cubes(): ...\nlimit = 3", "NoSuchFlow", "no 'squares' in a_flow.py; its flows: cubes"),
+        ("squares = 3", "NotAFlow", "a_flow.py:squares is not a flow but of type int"),
+        ("def squares(*n): ...", "FlowInvalid", "cannot be given by name"),
+        ("from flow_operator import Flow\nsquares = Flow('squares')", "FlowInvalid", "no tasks"),
+    ],
+)
+def test_refusals(image: Image, source: str, reason: str, words: str) -> None:
+    report = image.check(source)
+    assert report["reason"] == reason
+    assert words in report["message"]
+    assert report["remedy"].endswith(".")
+
+
+def test_the_author_sees_their_own_line(image: Image) -> None:
+    assert image.check("\nprint(undefined)")["error"]["frames"] == ["a_flow.py:2 in <module>"]
+
+
+def test_bytes_that_are_no_flow(image: Image) -> None:
+    assert image.check(b"not a pickle", attribute="", name="x.flow")["reason"] == "UnpicklingFailed"
+    assert image.check(b"cnowhere\nthing\n.", attribute="", name="x.flow")["message"] == (
+        "x.flow needs 'nowhere', which is not in the image"
+    )
+
+
+def test_a_file_that_is_not_there(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOW_OPERATOR_CHECK", json.dumps({"flow": {"location": "/nowhere/f.py", "attribute": "f"}}))
+    assert check.main() == 1
+    assert json.loads((image.home / "message").read_text())["reason"] == "NoSuchFlow"
