@@ -101,6 +101,7 @@ class ApiProxy:
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         headers = {key: value for key, value in request.headers.items() if key.lower() not in HOP_BY_HOP}
+        headers["Accept-Encoding"] = "identity"
         body = await request.read()
         async with self._session.request(
             request.method, f"{self._server}{request.path_qs}", data=body or None, headers=headers
