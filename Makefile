@@ -18,7 +18,7 @@ help: ## Print this.
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: cluster ## A flow from source to result on an auto-scaling Dask cluster, on this machine.
+demo: $(VENV) cluster ## A flow from source to result on an auto-scaling Dask cluster, on this machine.
 	@hack/demo
 
 .PHONY: cluster
@@ -37,7 +37,7 @@ verify: $(VENV) ## Lint, types, import contracts; lock files and generated files
 
 .PHONY: unit
 unit: $(VENV) ## Tests that need no cluster.
-	@$(STEP) "unit, contract and golden tests" pytest -q tests/unit tests/contract tests/golden
+	@$(STEP) "unit, contract and golden tests" pytest -q tests/unit tests/contract tests/golden tests/integration
 
 .PHONY: chart
 chart: $(VENV) tools ## The chart: lint, schema, what it renders, its RBAC.

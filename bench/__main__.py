@@ -47,8 +47,8 @@ class Series:
     def warm_up(self) -> None:
         """Do everything once, uncounted: images are pulled, deployments are Ready, caches are filled."""
         for name in list(self._trials):
-            if not self._attempt(name):
-                del self._trials[name]
+            while not self._attempt(name) and self._bad[name] < ENOUGH:
+                continue
 
     def round(self, number: int) -> None:
         """Measure every trial once; each round begins with another, so that none has always the same before it."""
@@ -83,7 +83,7 @@ def main() -> int:
     report.print(console)
     console.print(f"in {report.write(wanted.output)}; {time.monotonic() - began:.0f} s in all")
     for failure in report.failures:
-        console.print(f"[red]failed[/red]: {failure}")
+        console.print(f"[red]failed[/red]: {failure.splitlines()[0][:150]}")
     return 1 if report.failures else 0
 
 

@@ -25,18 +25,17 @@ def time_until_ended(kube: Kube, manifest: Manifest, start: Callable[[Manifest],
     name = manifest["metadata"]["name"]
     collection = collection_of(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["namespace"])
     seen: Manifest = {}
-    try:
-        with kube.watch(collection, name, patience=PATIENCE) as events:
-            began = time.monotonic()
-            start(manifest)
+    with kube.watch(collection, name, patience=PATIENCE) as events:
+        began = time.monotonic()
+        start(manifest)
+        try:
             for _, seen in events:
-                outcome = ended(seen)
-                now = time.monotonic()
-                if outcome:
-                    return now - began
-                if outcome is False or now - began > PATIENCE:
+                outcome, now = ended(seen), time.monotonic()
+                if outcome is not None or now - began > PATIENCE:
                     break
-    except httpx.ReadTimeout:
-        pass
-    status = json.dumps(seen.get("status"))
-    raise Failed(f"{manifest['kind']} {name} did not end well within {PATIENCE:.0f} s; its status: {status[:1500]}")
+        except httpx.ReadTimeout:
+            outcome = None
+    if outcome:
+        return now - began
+    what = f"{manifest['kind']} {name} {'did not end' if outcome is None else 'ended badly'}"
+    raise Failed(f"{what} ({time.monotonic() - began:.0f} s); its status: {json.dumps(seen.get('status'))[:1500]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 import uuid
 from contextlib import ExitStack
@@ -14,7 +15,7 @@ from tests.support.cluster import kubectl
 
 from bench import overhead, subjects
 from bench.builds import Builds, changed_source
-from bench.kube import Kube, path_of
+from bench.kube import Failed, Kube, collection_of, path_of
 from bench.pod_log import CLUSTER_ROLES, PodLog, timeline
 from bench.stopwatch import time_until_ended
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 QUIET = 0.4
 # Two watches tell of one change within this time.
 LAG = 0.1
+# The kubelet looks at its containers once a second. A trial begins when the pods of the one before are gone, which is
+# when the kubelet looked: without a wait of random length all trials would begin at the same point of that second.
+PHASE = 1.0
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 
 
@@ -165,10 +169,23 @@ class Bench:
         self._log.wait_gone()
 
     def _timed(self, manifest: Manifest, start: Callable[[Manifest], object], ended: Ended) -> Sample:
+        time.sleep(random.uniform(0, PHASE))  # noqa: S311 - no secret
         began = time.monotonic()
-        seconds = time_until_ended(self._kube, manifest, start, ended)
+        try:
+            seconds = time_until_ended(self._kube, manifest, start, ended)
+        except Failed as error:
+            raise Failed(f"{error}{self._last_words()}") from None
         time.sleep(LAG)
         return Sample(seconds, timeline(self._log.since(began), began, seconds + LAG))
+
+    def _last_words(self) -> str:
+        """Return what the failed pods said last."""
+        found = self._kube.get(collection_of("v1", "Pod", self._namespace))["items"]
+        failed = [each["metadata"]["name"] for each in found if subjects.pod_ended(each) is False]
+        return "".join(
+            f"\n{name} said last:\n{kubectl('-n', self._namespace, 'logs', name, '--all-containers', '--tail=12')}"
+            for name in failed
+        )
 
     def _name(self, what: str) -> str:
         self._number += 1

@@ -55,6 +55,12 @@ def namespace(request: pytest.FixtureRequest, images: dict[str, str]) -> Iterato
     kubectl("delete", "namespace", name, "--wait=false")
 
 
+def _logs(namespace: Namespace, component: str) -> str:
+    selector = f"app.kubernetes.io/component={component}"
+    options = ("--all-containers", "--prefix", "--tail=80", "--max-log-requests=50")
+    return kubectl("-n", namespace.name, "logs", "-l", selector, *options, check=False)
+
+
 def _dump(namespace: Namespace, to: Path) -> None:
     """Write down everything a person would look at; only when a test failed."""
     to.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +70,7 @@ def _dump(namespace: Namespace, to: Path) -> None:
         kubectl("-n", namespace.name, "get", "events", "--sort-by=.metadata.creationTimestamp", check=False),
         kubectl("-n", SYSTEM, "logs", "-l", "app.kubernetes.io/name=flow-operator", "--tail=300", check=False),
         kubectl("-n", namespace.name, "get", "pods", "-o", "yaml", check=False),
+        *(_logs(namespace, component) for component in ("runner", "builder", "check", "dask")),
     ]
     to.write_text("\n\n".join(parts))
     print(f"\neverything about {namespace.name} is in {to}")

@@ -147,7 +147,11 @@ def operator_requests(verb: str, kind: str) -> float:
     for pod in get_json("-n", SYSTEM, "pods", "-l", "app.kubernetes.io/component=operator")["items"]:
         text = kubectl("get", "--raw", f"/api/v1/namespaces/{SYSTEM}/pods/{pod['metadata']['name']}:8080/proxy/metrics")
         for line in text.splitlines():
-            if line.startswith("flow_operator_api_requests_total{") and f'kind="{kind}"' in line and f'verb="{verb}"' in line:
+            if (
+                line.startswith("flow_operator_api_requests_total{")
+                and f'kind="{kind}"' in line
+                and f'verb="{verb}"' in line
+            ):
                 total += float(line.rsplit(" ", 1)[1])
     return total
 

@@ -202,7 +202,7 @@ class Runner(Model):
     tolerations: FreeObjects = Field(default_factory=list, description="Taints the pod may run on.")
     service_account_name: DNSName | None = Field(
         default=None,
-        description="Service account of the flow's pods. Only when it is set does a pod of the flow get a token.",
+        description="Service account of the runner pod. Only when it is set does that pod get a token.",
     )
     env: FreeObjects = Field(
         default_factory=list,
@@ -288,7 +288,10 @@ class FlowDeploymentStatus(Model):
         description="Ready, Reconciling, Stalled (kstatus); Built, Verified.",
     )
     observed_generation: int | None = Field(default=None, description="Generation this status speaks of.")
-    image: Text | None = Field(default=None, description="The flow's image by digest; runs use exactly this.")
+    image: Text | None = Field(
+        default=None,
+        description="The flow's image, which runs use exactly: by digest, or the runtime image with bytes storage.",
+    )
     flow: FlowFactsStatus | None = Field(default=None, description="What the flow is, as read in its image.")
     build: BuildStatus | None = Field(default=None, description="How the image was made.")
     diagnosis: Diagnosis | None = Field(default=None, description="What is wrong and what to do about it.")

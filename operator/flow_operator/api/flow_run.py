@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from .conditions import Condition
 from .flow_deployment import Diagnosis, Environment, RunSettings
-from .model import FREE_FORM, DNSLabel, FreeObject, FreeObjects, Model, Text, rule, rules
+from .model import FREE_FORM, DNSName, FreeObject, FreeObjects, Model, Text, rule, rules
 
 Phase = Literal["Pending", "SettingUp", "Running", "Finishing", "Succeeded", "Failed"]
 FINISHED: frozenset[str] = frozenset({"Succeeded", "Failed"})
@@ -39,7 +39,9 @@ class FlowRunSpec(RunSettings):
         )
     )
 
-    deployment: DNSLabel = Field(description="Name of the FlowDeployment in the same namespace.")
+    deployment: Annotated[DNSName, Field(max_length=63)] = Field(
+        description="Name of the FlowDeployment in the same namespace."
+    )
     parameters: FreeObject | None = Field(
         default=None, description="Values of the flow's parameters; they win over the deployment's."
     )

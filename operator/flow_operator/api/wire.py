@@ -30,6 +30,8 @@ EXIT_FLOW_FAILED = 1  # the flow raised, or could not be loaded
 EXIT_ON_START_FAILED = 78  # on_start failed: the flow did not run
 EXIT_CLOSED = 143  # the attempt was over before the flow could begin
 
+ANYTHING = "**"  # in FlowFacts.parameters: the flow takes parameters that are not declared
+
 State = Literal["Succeeded", "Failed"]
 HookState = Literal["Succeeded", "Failed", "Skipped"]
 
@@ -84,7 +86,9 @@ class RunReport(TypedDict, total=False):
     """Runner (main) to operator."""
 
     state: State
-    reason: str  # on failure: FlowRaised, LoadFailed, OnStartFailed, SchedulerUnreachable, BadParameters, Stopped
+    # on failure: FlowRaised, FlowExited, LoadFailed, OnStartFailed, BadParameters, BadExecutor, SchedulerUnreachable,
+    # NoWorkers, SchedulerLost, Stopped
+    reason: str
     result: Any  # JSON value; absent when None
     resultOmitted: str  # why there is no result in the report: "too large (5120 bytes)", "not JSON: DataFrame"
     error: FlowError

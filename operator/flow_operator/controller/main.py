@@ -98,7 +98,7 @@ class Operator:
             self.queue,
             self.settings,
             sources=self.sources,
-            ca_bundle=_read(self.settings.ca_bundle),
+            ca_bundle=lambda: _read(self.settings.ca_bundle),
             on_reconciled=self.metrics.reconciled,
             on_written=self.watches.tell,
         )

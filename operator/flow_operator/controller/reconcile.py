@@ -7,10 +7,12 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ..api.conditions import STARTED
 from ..api.flow_run import FINISHED
 from ..api.labels import API_VERSION, MANAGER, RUN_UID
 from ..kube.errors import Conflict, KubeError, NotFound, Refused
 from ..plan import clean_up, deployment, run
+from ..plan.conditions import is_true
 from ..plan.types import Announcement, Plan, Ref
 from .observe import observe_deployment, observe_run, source_is_known
 from .store import Key, Manifest, Store, labels_of
@@ -36,7 +38,7 @@ class Reconciler:
         settings: Settings,
         *,
         sources: Mapping[tuple[str, str], Manifest | None],
-        ca_bundle: str | None,
+        ca_bundle: Callable[[], str | None],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         on_reconciled: Callable[[str, float], None] = lambda _kind, _seconds: None,
         on_written: Callable[[Manifest], None] = lambda _manifest: None,
@@ -70,8 +72,8 @@ class Reconciler:
     async def _confirm_absence(self, found: Manifest) -> None:
         """Ask the server before a runner pod is called lost: a lagging watch must not end a run."""
         status, meta = found.get("status") or {}, found["metadata"]
-        name = status.get("pod")
-        if not name or status.get("phase") in FINISHED or self._store.last_words(meta["uid"]):
+        name = status.get("pod", "")
+        if not is_true(status, STARTED) or status.get("phase") in FINISHED or self._store.last_words(meta["uid"]):
             return
         if self._store.get(Key("Pod", meta["namespace"], name)) is not None:
             return
@@ -85,7 +87,7 @@ class Reconciler:
         refused, now = self._refused.get(key), self._clock()
         if key.kind == "FlowRun":
             return run.decide(found, observe_run(self._store, found, refused), self._settings, now)
-        seen = observe_deployment(self._store, found, self._sources, self._ca_bundle, refused)
+        seen = observe_deployment(self._store, found, self._sources, self._ca_bundle(), refused)
         if found["metadata"].get("deletionTimestamp") or not source_is_known(found, self._sources):
             return Plan()  # the watch of the source asks again once it has looked
         return deployment.decide(found, seen, self._settings, now)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..api import labels
+from ..api.flow_run import FINISHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +55,8 @@ class Store:
             self._unindex(key, old)
         self._objects[key] = manifest
         self._index(key, manifest)
+        if key.kind == "FlowRun" and (manifest.get("status") or {}).get("phase") in FINISHED:
+            self._gone.pop(manifest["metadata"]["uid"], None)  # the verdict is written
         return True
 
     def remove(self, manifest: Manifest) -> bool:
@@ -65,11 +68,15 @@ class Store:
         del self._objects[key]
         self._unindex(key, old)
         owned = labels_of(manifest)
-        if owned.get(labels.COMPONENT) == labels.RUNNER:
+        if owned.get(labels.COMPONENT) == labels.RUNNER and not self._finished(key.namespace, owned):
             self._gone[owned[labels.RUN_UID]] = manifest
         if key.kind == "FlowRun":
             self._gone.pop(manifest["metadata"]["uid"], None)
         return True
+
+    def _finished(self, namespace: str, owned: dict[str, str]) -> bool:
+        run = self._objects.get(Key("FlowRun", namespace, owned[labels.RUN_NAME]))
+        return run is not None and (run.get("status") or {}).get("phase") in FINISHED
 
     def get(self, key: Key) -> Manifest | None:
         """Return an object, or None."""

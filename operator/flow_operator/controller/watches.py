@@ -85,6 +85,7 @@ class Watches:
 
     def deliver(self, change: str | None, manifest: Manifest) -> None:
         """Take in one event."""
+        self._behind_since.pop(manifest["kind"], None)
         news = self._store.remove(manifest) if change == "DELETED" else self._store.put(manifest)
         if news:
             self.tell(manifest)
@@ -152,7 +153,11 @@ class Watches:
                     logger.info("sweep failed", extra={"of": kind, "error": str(error)})
 
     async def sweep(self, api: Api, kind: str, api_version: str, selector: str) -> None:
-        """Compare one kind."""
+        """Compare one kind.
+
+        What the watch has not delivered yet may be on its way: only its next event takes the suspicion off, so a
+        watch that is dead stays suspected and one that is merely slower than the list does not.
+        """
         before = {key_of(each): each for each in self._store.of_kind(kind)}
         selectors = {"labelSelector": selector} if selector else {}
         listed: dict[Key, Manifest] = {}
@@ -167,5 +172,3 @@ class Watches:
             self._behind_since.setdefault(kind, self._clock())
             for each in behind:
                 self.tell(each)
-        else:
-            self._behind_since.pop(kind, None)

@@ -84,6 +84,11 @@ class Flow:
         """What a run may or must give."""
         return self._body.parameters()
 
+    @property
+    def takes_anything(self) -> bool:
+        """Whether a run may give parameters that are not declared (**kwargs)."""
+        return isinstance(self._body, Function) and self._body.is_open
+
     def validate(self) -> None:
         """Raise FlowInvalid where the flow could never run."""
         if isinstance(self._body, Graph):
@@ -91,8 +96,7 @@ class Flow:
 
     def bind(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Every parameter's value, or a ParameterError that names what does not fit."""
-        is_open = isinstance(self._body, Function) and self._body.is_open
-        return bind(self.name, self.parameters, parameters, is_open=is_open)
+        return bind(self.name, self.parameters, parameters, is_open=self.takes_anything)
 
     def compute(self, values: Mapping[str, Any]) -> Any:
         """Run the body on the executor that is active; no callbacks. `run` is what you want."""

@@ -11,7 +11,7 @@ from .times import seconds_since
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ..api.flow_deployment import Diagnosis
+    from ..api.flow_deployment import DaskKubernetesEnvironment, Diagnosis
     from .types import Manifest, ObservedRun
 
 # A DaskCluster that nobody has touched for this long has no controller.
@@ -50,6 +50,11 @@ def count_workers(status: dict[str, Any], seen: ObservedRun) -> None:
     status["workers"] = {**old, "desired": desired, "ready": ready, "peak": max(ready, old.get("peak", 0))}
 
 
+def usable(seen: ObservedRun, wanted: DaskKubernetesEnvironment) -> bool:
+    """Return whether the flow can begin: a scheduler that is ready, and a worker unless none was asked for."""
+    return any(map(is_ready, schedulers(seen))) and (wanted.min_workers == 0 or any(map(is_ready, workers(seen))))
+
+
 def broken(seen: ObservedRun) -> Diagnosis | None:
     """Return why the cluster will never work, or None."""
     return diagnosis.crash_loop(schedulers(seen), "scheduler", "SchedulerCrashLoop") or diagnosis.crash_loop(
@@ -71,8 +76,13 @@ def _no_controller(seen: ObservedRun, now: datetime) -> Diagnosis | None:
         return None
     if seconds_since(cluster["metadata"].get("creationTimestamp"), now) < CONTROLLER_PATIENCE:
         return None
+    return no_controller(f"Nothing has acted on DaskCluster {cluster['metadata']['name']}.")
+
+
+def no_controller(why: str) -> Diagnosis:
+    """Return the diagnosis of a missing dask-kubernetes controller."""
     return diagnosis.diagnosis(
         "DaskControllerAbsent",
-        f"Nothing has acted on DaskCluster {cluster['metadata']['name']}: dask-kubernetes' controller does not run.",
+        f"{why} dask-kubernetes' controller does not run.",
         "Install the chart with daskOperator.install=true, or start the controller you have.",
     )

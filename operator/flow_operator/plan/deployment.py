@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Back-off of builds that the world may heal: 10 s, 20 s, … 5 min.
 FIRST_RETRY, LAST_RETRY = 10.0, 300.0
+# Seconds until a pod that has not begun is called stuck; it may still begin.
+START_PATIENCE = 45.0
 
 
 @dataclass
@@ -50,7 +52,7 @@ class Case:
     def stuck(self, kind: str, why: Diagnosis) -> bool:
         """State that a step failed and a person must act."""
         self.conditions.set(kind, "False", why.reason, why.message)
-        self.conditions.stuck(why.reason, f"{why.message} {why.remedy}")
+        self.conditions.stuck(why.reason, diagnosis.sentence(why))
         self.status["diagnosis"] = why.to_wire()
         return True
 
@@ -152,7 +154,9 @@ def image_is_built(case: Case) -> bool:
         return _start_build(case)
     if why := diagnosis.waiting_for(pod):
         return case.stuck(words.BUILT, why)
-    terminated = diagnosis.ended(pod, "builder")
+    terminated = _ended(pod, "builder")
+    if terminated is None and (why := _not_begun(case, pod)):
+        return case.stuck(words.BUILT, why)
     if terminated is None:
         return case.working(words.BUILT, "Building", f"Pod {pod['metadata']['name']} builds the image.")
     report = read_report(terminated)
@@ -160,6 +164,29 @@ def image_is_built(case: Case) -> bool:
         return _build_failed(case, pod, terminated, report or {})
     _record_build(case, report)
     return False
+
+
+def _ended(pod: Manifest, container: str) -> dict[str, Any] | None:
+    """Return how a container ended; a pod the kubelet refused or evicted has ended without one."""
+    refused = (pod.get("status") or {}).get("phase") == "Failed"
+    return diagnosis.ended(pod, container) or ({} if refused else None)
+
+
+def _not_begun(case: Case, pod: Manifest) -> Diagnosis | None:
+    """Return why a pod that ought to run does not, where its status does not say: a volume that cannot be mounted."""
+    if (pod.get("status") or {}).get("phase") != "Pending":
+        return None
+    left = START_PATIENCE - seconds_since(pod["metadata"].get("creationTimestamp"), case.now)
+    if left > 0:
+        case.again_after = left
+        return None
+    secret = case.wanted.docker and case.wanted.docker.push_secret
+    return diagnosis.diagnosis(
+        "NotStarted",
+        f"Pod {pod['metadata']['name']} has not begun within {START_PATIENCE:.0f} s.",
+        (f"Check that Secret {secret!r} exists and has the key .dockerconfigjson; " if secret else "")
+        + f"see the events: kubectl describe pod {pod['metadata']['name']}.",
+    )
 
 
 def _mount_instead(case: Case) -> bool:
@@ -234,7 +261,7 @@ def flow_is_verified(case: Case) -> bool:
     if case.status.get("flow"):
         return False
     image = case.status["image"]
-    pod = _of_attempt(case, case.seen.checks, "check", names.digest(case.wanted.hash, image))
+    pod = _of_attempt(case, case.seen.checks, "check", build.check_key(case.spec, case.wanted, image))
     if pod is None:
         attempt = case.status["build"]["attempt"]
         case.create += (build.check_pod(case.target, case.spec, case.wanted, image, attempt, case.settings),)
@@ -243,7 +270,9 @@ def flow_is_verified(case: Case) -> bool:
         return case.working(words.VERIFIED, "Verifying", f"Loading the flow in {image}.")
     if why := diagnosis.waiting_for(pod):
         return case.stuck(words.VERIFIED, why)
-    terminated = diagnosis.ended(pod, "check")
+    terminated = _ended(pod, "check")
+    if terminated is None and (why := _not_begun(case, pod)):
+        return case.stuck(words.VERIFIED, why)
     if terminated is None:
         return case.working(words.VERIFIED, "Verifying", f"Pod {pod['metadata']['name']} loads the flow.")
     report = read_report(terminated)

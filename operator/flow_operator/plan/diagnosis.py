@@ -28,6 +28,12 @@ def diagnosis(reason: str, message: str, remedy: str) -> Diagnosis:
     return Diagnosis(reason=reason, message=scrub(message)[:3000], remedy=remedy)
 
 
+def sentence(why: Diagnosis) -> str:
+    """Return message and remedy as one text."""
+    stop = "" if why.message.endswith((".", "!", "?", "…")) else "."
+    return f"{why.message}{stop} {why.remedy}"
+
+
 def container_states(pod: Manifest) -> Iterable[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Yield name, current state and whole status of every container, init containers first."""
     status = pod.get("status") or {}

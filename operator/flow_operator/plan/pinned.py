@@ -142,7 +142,7 @@ def effective_environment(spec: FlowDeploymentSpec, flow: dict[str, Any]) -> Env
 def wrong_parameters(flow: dict[str, Any], parameters: dict[str, Any]) -> Diagnosis | None:
     """Return what is wrong with a run's parameters, by what the flow said of itself, or None."""
     declared = {each["name"]: each for each in flow.get("parameters", ())}
-    unknown = sorted(set(parameters) - set(declared))
+    unknown = [] if wire.ANYTHING in declared else sorted(set(parameters) - set(declared))
     missing = sorted(name for name, each in declared.items() if each.get("required") and name not in parameters)
     if not unknown and not missing:
         return None

@@ -13,7 +13,7 @@ from . import dask_health, diagnosis, pinned, verdict
 from .clean_up import clean_up
 from .conditions import Conditions, announcements, find, is_true
 from .dask_cluster import dask_autoscaler, dask_cluster
-from .runner_pod import HOOKS, MAIN, runner_pod
+from .runner_pod import HOOKS, MAIN, runner_name, runner_pod
 from .times import duration, seconds_since, stamp
 from .types import Manifest, ObservedRun, Plan
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 PULL_PATIENCE = 60.0
 # Seconds after main ended until hooks that say nothing are given up: their own limit is enforced inside.
 HOOKS_PATIENCE = pinned.HOOK_TIMEOUT + 30.0
+# Seconds after a pod's grace is over until its node is called lost.
+NODE_PATIENCE = 60.0
 
 
 @dataclass
@@ -55,14 +57,14 @@ class Case:
     def blocked(self, why: Diagnosis) -> None:
         """Show what the run waits for; it may still heal."""
         self.status["diagnosis"] = why.to_wire()
-        self.conditions.working(why.reason, f"{why.message} {why.remedy}")
+        self.conditions.working(why.reason, diagnosis.sentence(why))
 
     def fail(self, why: Diagnosis) -> bool:
         """End the run as failed."""
         self.status["phase"] = "Failed"
         self.status["diagnosis"] = why.to_wire()
         self.conditions.set(words.SUCCEEDED, "False", why.reason, why.message)
-        self.conditions.stuck(why.reason, f"{why.message} {why.remedy}")
+        self.conditions.stuck(why.reason, diagnosis.sentence(why))
         return self._complete()
 
     def succeed(self) -> bool:
@@ -125,7 +127,10 @@ def it_has_begun(case: Case) -> bool:
     case.status.update(pinned.pin(deployment, case.spec, case.settings))
     if wrong := pinned.wrong_parameters(deployment["status"]["flow"], case.status["parameters"]):
         return case.fail(wrong)
+    if case.pinned.dask and not case.settings.dask_operator.present:
+        return case.fail(dask_health.no_controller("The chart was installed with daskOperator.present=false."))
     case.status["attempt"] = 1
+    case.status["pod"] = runner_name(case.run, 1)
     case.status["phase"] = "SettingUp"
     case.status.pop("diagnosis", None)
     case.conditions.set(words.SUCCEEDED, "Unknown", "Running", "The run has not ended.")
@@ -186,7 +191,7 @@ def children_are_made(case: Case) -> bool:
 def _lost(case: Case) -> Diagnosis:
     return diagnosis.diagnosis(
         "RunnerDeleted",
-        f"The runner pod {case.status.get('pod', '')} is gone and left no verdict.",
+        f"The runner pod {case.status['pod']} is gone and left no verdict.",
         "Create another FlowRun. To end a run, delete the FlowRun, not its pod.",
     )
 
@@ -216,6 +221,8 @@ def the_cluster_is_healthy(case: Case) -> bool:
             return _wait_or_fail(case, why, patience)
         # A worker that cannot come while others work is shown, and does not end the run.
         case.status["diagnosis"] = why.to_wire()
+    elif case.conditions.status(words.STARTED) is not None:
+        case.status.pop("diagnosis", None)
     return False
 
 
@@ -231,11 +238,13 @@ def the_runner_has_started(case: Case) -> bool:
     began = verdict.began(pod)
     if began is None:
         return _not_started(case, pod)
+    if case.pinned.dask and not _main_ended(case) and not dask_health.usable(case.seen, case.pinned.dask):
+        # The runner's process is there and waits; the flow has not begun.
+        return _wait_until_late(case, pod)
     if case.conditions.status(words.STARTED) != "True":
-        case.status["startTime"] = began
-        case.status["pod"] = pod["metadata"]["name"]
+        case.status["startTime"] = began if not case.pinned.dask or _main_ended(case) else stamp(case.now)
         case.status["phase"] = "Running"
-        case.status.setdefault("stages", {})["setUp"] = _set_up_seconds(case, began)
+        case.status.setdefault("stages", {})["setUp"] = _set_up_seconds(case)
         case.conditions.set(words.SET_UP, "True", "SetUp", "The run's pods are made.")
         case.conditions.set(words.STARTED, "True", "Started", f"The flow runs in pod {pod['metadata']['name']}.")
         case.conditions.working("Running", f"The flow runs in pod {pod['metadata']['name']}.")
@@ -243,8 +252,8 @@ def the_runner_has_started(case: Case) -> bool:
     return False
 
 
-def _set_up_seconds(case: Case, began: str) -> str:
-    created = case.run["metadata"]["creationTimestamp"]
+def _set_up_seconds(case: Case) -> str:
+    created, began = case.run["metadata"]["creationTimestamp"], case.status["startTime"]
     return duration(max(0.0, seconds_since(created, case.now) - seconds_since(began, case.now)))
 
 
@@ -255,10 +264,14 @@ def _not_started(case: Case, pod: Manifest) -> bool:
         return case.fail(diagnosis.killed(pod, MAIN, {}))
     if why := diagnosis.waiting_for(pod):
         return _wait_or_fail(case, why, PULL_PATIENCE if why.reason == "ImagePullFailed" else None)
+    return _wait_until_late(case, pod)
+
+
+def _wait_until_late(case: Case, pod: Manifest) -> bool:
     case.look_again(case.pinned.pre_running_deadline)
     late = diagnosis.diagnosis(
         "NotStarted",
-        f"Pod {pod['metadata']['name']} did not begin in time.",
+        f"The flow in pod {pod['metadata']['name']} did not begin in time.",
         f"See kubectl describe pod {pod['metadata']['name']}.",
     )
     made = find({"conditions": case.conditions.to_list()}, words.SET_UP)
@@ -272,7 +285,7 @@ def it_has_ended(case: Case) -> bool:
     pod = case.seen.runner
     ended = verdict.terminated(pod) if pod else None
     if pod is None or ended is None:
-        return True
+        return pod is not None and _node_is_lost(case, pod)
     hooks = verdict.hooks_report(pod)
     if case.pinned.hooks and hooks is None:
         return _finishing(case, ended)
@@ -280,6 +293,25 @@ def it_has_ended(case: Case) -> bool:
     verdict.record(case.status, report, hooks or [])
     why = verdict.failure(pod, ended, report, hooks or [], declared=case.pinned.callbacks)
     return case.fail(why) if why else case.succeed()
+
+
+def _node_is_lost(case: Case, pod: Manifest) -> bool:
+    """A dying pod that is not reported dead long after its grace: nobody is there to report it."""
+    deadline = pod["metadata"].get("deletionTimestamp")  # when the grace is over
+    if not deadline:
+        return True
+    left = NODE_PATIENCE - seconds_since(deadline, case.now)
+    if left > 0:
+        case.look_again(left)
+        return True
+    node = pod["spec"].get("nodeName", "of the pod")
+    return case.fail(
+        diagnosis.diagnosis(
+            "NodeLost",
+            f"Node {node} does not report the end of pod {pod['metadata']['name']}; the flow may still run there.",
+            "See kubectl get nodes; once the node is back or removed, create another FlowRun.",
+        )
+    )
 
 
 def _finishing(case: Case, ended: dict[str, Any]) -> bool:

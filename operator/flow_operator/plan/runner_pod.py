@@ -35,7 +35,7 @@ def runner_pod(run: Manifest, pinned: Pinned, attempt: int, settings: Settings) 
         resources=resources,
     )
     return pods.pod(
-        name=names.runner_pod(meta["name"], meta["uid"], attempt),
+        name=runner_name(run, attempt),
         namespace=meta["namespace"],
         labels=names.run_labels(meta["name"], meta["uid"], attempt, labels.RUNNER),
         owner=names.owner("FlowRun", meta["name"], meta["uid"]),
@@ -49,6 +49,11 @@ def runner_pod(run: Manifest, pinned: Pinned, attempt: int, settings: Settings) 
         automountServiceAccountToken=bool(account),
         activeDeadlineSeconds=pinned.bounds.get("activeDeadlineSeconds"),
     )
+
+
+def runner_name(run: Manifest, attempt: int) -> str:
+    """Return the name of the runner pod of one attempt."""
+    return names.runner_pod(run["metadata"]["name"], run["metadata"]["uid"], attempt)
 
 
 def _variables(run: Manifest, pinned: Pinned, attempt: int) -> dict[str, str]:

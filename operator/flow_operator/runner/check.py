@@ -45,12 +45,17 @@ def _refusal(error: LoadError) -> CheckReport:
 def _facts(flow: Flow) -> FlowFacts:
     return {
         "name": flow.name,
-        "parameters": [_parameter(spec) for spec in flow.parameters],
+        "parameters": [*map(_parameter, flow.parameters), *_open(flow)],
         "callbacks": [name for name in hooks.NAMES if getattr(flow.environment, name) is not None],
         "environment": flow.environment.to_resource(),
         "python": platform.python_version(),
         "versions": _versions(),
     }
+
+
+def _open(flow: Flow) -> list[dict[str, Any]]:
+    """An entry of its own where the flow takes whatever it is given."""
+    return [{"name": wire.ANYTHING, "required": False}] if flow.takes_anything else []
 
 
 def _parameter(spec: ParameterSpec) -> dict[str, Any]:

@@ -256,7 +256,8 @@ def _tell_receipts() -> None:
     text = _json({"hooks": receipts})
     if len(text.encode("utf-8", "backslashreplace")) > MESSAGE_LIMIT:
         # The callback's program keeps its outcome short; if something else wrote there, the facts matter more.
-        text = _json({"hooks": [{key: r[key] for key in r if key not in ("error", "message")} for r in receipts]})
+        facts = ("name", "state", "tries", "startTime", "endTime")
+        text = _json({"hooks": [{key: r[key] for key in facts if key in r} for r in receipts]})
     tell(text)
 
 

@@ -145,6 +145,23 @@ def test_a_failed_build_says_why_and_is_tried_again_later() -> None:
     assert pod_of(decide(told, after=13))["metadata"]["name"] != builder["metadata"]["name"]
 
 
+def test_a_builder_that_never_begins_is_named_with_its_secret() -> None:
+    told, builder, _ = building(m.a_deployment(storage={"docker": {"pushSecret": "registry"}}))
+    early = decide(told, ObservedDeployment(builders=(builder,)))
+    assert early.again_after == pytest.approx(42)
+    late = decide(told, ObservedDeployment(builders=(builder,)), after=60)
+    assert reason(late, "Built") == "NotStarted"
+    assert late.status is not None
+    assert "'registry'" in late.status["diagnosis"]["remedy"]
+
+
+def test_a_builder_the_kubelet_refused_is_tried_again() -> None:
+    told, builder, _ = building()
+    builder["status"] = {"phase": "Failed", "reason": "Evicted", "message": "disk pressure"}
+    plan = decide(told, ObservedDeployment(builders=(builder,)))
+    assert reason(plan, "Built") == "Evicted"
+
+
 def test_an_import_that_is_missing_is_named() -> None:
     told, _, plan = built()
     words = {"reason": "ImportFailed", "message": "No module named 'pandas'", "remedy": "add it"}

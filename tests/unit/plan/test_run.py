@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -208,6 +208,25 @@ def test_a_runner_deleted_before_it_was_seen_to_run_is_not_made_again() -> None:
     assert not plan.create
 
 
+def test_a_node_that_never_reports_the_end_is_called_lost() -> None:
+    run, plan = begun()
+    pod = m.running(made(plan, "Pod"))
+    run = m.with_status(run, decide(run, ObservedRun(runner=pod, runners=(pod,))).status)
+    pod["metadata"]["deletionTimestamp"] = m.at(20)
+    early = decide(run, ObservedRun(runner=pod, runners=(pod,)), after=60)
+    assert early.status is None
+    assert early.again_after == pytest.approx(20)
+    assert reason(decide(run, ObservedRun(runner=pod, runners=(pod,)), after=90).status, "Succeeded") == "NodeLost"
+
+
+def test_a_flow_that_takes_anything_takes_anything() -> None:
+    deployment = m.a_ready_deployment()
+    deployment["status"]["flow"]["parameters"] = [{"name": "**", "required": False}]
+    plan = decide(m.a_run(parameters={"x": 1}), ObservedRun(deployment=deployment))
+    assert plan.status is not None
+    assert plan.status["phase"] == "SettingUp"
+
+
 def test_an_image_that_cannot_be_pulled_is_shown_then_ends_the_run() -> None:
     run, plan = begun()
     pod = m.waiting(made(plan, "Pod"), "ImagePullBackOff", message="not found")
@@ -332,16 +351,39 @@ class TestDask:
         _, plan = begun(deployment)
         assert [each["kind"] for each in plan.create] == ["Pod"]
 
-    def worker(self, name: str, **state: Any) -> Manifest:
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "team-a", "uid": name}}
-        pod["metadata"]["labels"] = {"dask.org/component": "worker"}  # type: ignore[index]
-        return {**pod, "spec": {"containers": []}, "status": state}
+    ready: ClassVar[Manifest] = {"conditions": [{"type": "Ready", "status": "True"}]}
+
+    def worker(self, name: str, role: str = "worker", **state: Any) -> Manifest:
+        meta = {"name": name, "namespace": "team-a", "uid": name, "labels": {"dask.org/component": role}}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": []}, "status": state}
+
+    def test_the_flow_has_begun_when_a_scheduler_and_a_worker_are_ready(self) -> None:
+        run, plan = self.begun()
+        pod = m.running(made(plan, "Pod"))
+        scheduler, worker = self.worker("s", "scheduler", **self.ready), self.worker("w", **self.ready)
+        for pods, phase in (((scheduler,), "SettingUp"), ((worker,), "SettingUp"), ((scheduler, worker), "Running")):
+            seen = ObservedRun(runner=pod, runners=(pod,), cluster=plan.create[0], dask_pods=pods)
+            told = m.with_status(run, decide(run, seen).status)
+            assert told["status"]["phase"] == phase
+
+    def test_a_cluster_that_never_comes_ends_with_what_it_waits_for(self) -> None:
+        run, plan = self.begun()
+        pod = m.running(made(plan, "Pod"))
+        stuck = m.scheduled({**self.worker("s", "scheduler")}, reason="Unschedulable", message="0/2 nodes")
+        seen = ObservedRun(runner=pod, runners=(pod,), cluster=plan.create[0], dask_pods=(stuck,))
+        assert reason(decide(run, seen, after=700).status, "Succeeded") == "Unschedulable"
+
+    def test_without_a_controller_by_setting_a_run_fails_at_once(self) -> None:
+        settings = m.settings(daskOperator={"present": False})
+        seen = ObservedRun(deployment=m.a_ready_deployment(environment=DASK))
+        plan = run_plan.decide(m.a_run(), seen, settings, m.NOW)
+        assert reason(plan.status, "Succeeded") == "DaskControllerAbsent"
+        assert not plan.create
 
     def test_workers_are_counted_and_the_peak_is_kept(self) -> None:
         run, plan = self.begun()
         pod = m.running(made(plan, "Pod"))
-        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
-        workers = tuple(self.worker(f"w{n}", **ready) for n in range(3))
+        workers = tuple(self.worker(f"w{n}", **self.ready) for n in range(3))
         told = decide(run, ObservedRun(runner=pod, runners=(pod,), cluster=plan.create[0], dask_pods=workers))
         assert told.status is not None
         assert told.status["workers"] == {"desired": 0, "ready": 3, "peak": 3}
