@@ -70,11 +70,14 @@ class Meter:
         self.thorough = thorough
         self._kube = kube
         self._run = run["metadata"]
+        self._pods = operator_pods(kube)
         self._before = requests(kube)
         self._served_before = _served(kube) if thorough else Counter()
 
     def read(self) -> dict[str, int]:
         """Return the requests since the beginning, by the operator's own count."""
+        if operator_pods(self._kube) != self._pods:
+            raise Failed("the operator was restarted meanwhile")
         return dict(sorted((requests(self._kube) - self._before).items()))
 
     def served(self, pods: list[Life]) -> int:

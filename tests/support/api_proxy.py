@@ -63,6 +63,7 @@ class ApiProxy:
 
     def __exit__(self, *_: object) -> None:
         asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(_end_all(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()
@@ -118,6 +119,14 @@ class ApiProxy:
                     await response.write(chunk)
                 await response.write_eof()
             return response
+
+
+async def _end_all() -> None:
+    """End the watches that still stream: their clients were killed."""
+    rest = [each for each in asyncio.all_tasks() if each is not asyncio.current_task()]
+    for each in rest:
+        each.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
 
 
 def _admin(folder: Path) -> tuple[str, ssl.SSLContext]:

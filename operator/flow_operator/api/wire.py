@@ -87,7 +87,7 @@ class RunReport(TypedDict, total=False):
 
     state: State
     # on failure: FlowRaised, FlowExited, LoadFailed, OnStartFailed, BadParameters, BadExecutor, SchedulerUnreachable,
-    # NoWorkers, SchedulerLost, Stopped
+    # NoWorkers, SchedulerLost, RunnerFailed, Stopped
     reason: str
     result: Any  # JSON value; absent when None
     resultOmitted: str  # why there is no result in the report: "too large (5120 bytes)", "not JSON: DataFrame"

@@ -133,6 +133,7 @@ _REMEDIES = {
     "FlowExited": "The flow called sys.exit; let it return instead, or exit with 0.",
     "LoadFailed": "Mend the flow's module; the whole traceback is in the pod's log.",
     "BadParameters": "Create another FlowRun with parameters the flow takes.",
+    "RunnerFailed": "This is a bug around the flow, not in it; the whole traceback is in the pod's log.",
     "BadExecutor": "Correct the executor and its executorKwargs in the environment.",
     "SchedulerUnreachable": "See the events of the run's Dask scheduler and the namespace's network policies.",
     "NoWorkers": "See the events of the run's Dask workers: resources, quota, image.",

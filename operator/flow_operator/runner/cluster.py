@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 120.0
 POLL = 0.1
+HANDSHAKE_TIMEOUT = 10.0  # of one try
 PROBE_TIMEOUT = 3.0  # of a scheduler that may be gone
 MAX_WORKERS_SEEN = 16
 CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
@@ -81,14 +82,21 @@ def connected(
 
 def _client(address: str, kwargs: dict[str, Any], deadline: float, timeout: float) -> Any:
     """A client, as soon as the scheduler answers: its name may not resolve yet, nor its port be open."""
-    if not _answers(address, timeout):
-        raise RunFailed("SchedulerUnreachable", f"no Dask scheduler at {address} within {timeout:g} s")
-    try:
-        return distributed.Client(address, timeout=max(1.0, deadline - time.monotonic()), **kwargs)
-    except (TypeError, ValueError) as error:
-        raise RunFailed("BadExecutor", f"executor Dask: {error}") from error
-    except (OSError, TimeoutError) as error:
-        raise RunFailed("SchedulerUnreachable", f"the Dask scheduler at {address} does not answer: {error}") from error
+    while True:
+        left = deadline - time.monotonic()
+        if not _answers(address, left):
+            raise RunFailed("SchedulerUnreachable", f"no Dask scheduler at {address} within {timeout:g} s")
+        try:
+            return distributed.Client(address, timeout=max(1.0, min(HANDSHAKE_TIMEOUT, left)), **kwargs)
+        except Exception as error:
+            if kwargs and isinstance(error, (TypeError, ValueError)):
+                raise RunFailed("BadExecutor", f"executor Dask: {error}") from error
+            # Until kube-proxy knows a Service, its address may lead to a stranger: a gateway that answers in HTTP
+            # makes distributed read a length of gigabytes (a MemoryError was seen). Ask again.
+            if time.monotonic() > deadline:
+                message = f"the Dask scheduler at {address} does not answer: {type(error).__name__}: {error}"
+                raise RunFailed("SchedulerUnreachable", message) from error
+            time.sleep(POLL)
 
 
 def _answers(address: str, timeout: float) -> bool:

@@ -50,6 +50,8 @@ def _run(request: RunRequest, report: RunReport) -> int:
         return _refuse(report, error.reason, error)
     except FlowRaised as raised:
         return _judge(report, raised.error)
+    except Exception as error:  # noqa: BLE001 - ours, or a library's: it must not end without a word
+        return _fail(report, "RunnerFailed", error)
     results.put(report, value)
     return wire.EXIT_OK
 

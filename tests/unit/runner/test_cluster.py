@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import socketserver
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +113,20 @@ def test_an_unreachable_scheduler() -> None:
         address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
     assert _refusal(_spec(address, connectTimeoutSeconds=0.15)) == "SchedulerUnreachable"
     assert _refusal(_spec("tcp://scheduler.invalid:8786", connectTimeoutSeconds=0.0)) == "SchedulerUnreachable"
+
+
+def test_a_stranger_at_the_schedulers_address_is_not_a_crash() -> None:
+    """An address that leads elsewhere until kube-proxy knows the Service: it answers, in HTTP."""
+
+    class Stranger(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 8)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.server_address[1]}"
+        assert _refusal(_spec(address, connectTimeoutSeconds=0.5)) == "SchedulerUnreachable"
+        server.shutdown()
 
 
 def test_no_workers() -> None:
