@@ -59,11 +59,19 @@ PROGRAM = """\
 exec(open("/flows/flow.py").read())
 print(flow())
 """
+# Asks again where somebody else answers, as our runner does: until kube-proxy knows a Service, its address may lead out
+# of the cluster. Without this, peers fail now and then where a gateway accepts every connection.
 DASK_PROGRAM = """\
-import os
+import os, time
 from distributed import Client
 exec(open("/flows/flow.py").read())
-with Client(os.environ["DASK_SCHEDULER_ADDRESS"]):
+while True:
+    try:
+        client = Client(os.environ["DASK_SCHEDULER_ADDRESS"])
+        break
+    except Exception:
+        time.sleep(0.1)
+with client:
     print(flow())
 """
 

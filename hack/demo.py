@@ -17,7 +17,7 @@ EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "trips"
 SELECTOR = f"flow-operator.io/run={RUN}"
 LIMIT = 420.0
 
-out = Console(highlight=False)
+out = Console(highlight=False, soft_wrap=True)
 Manifest = dict[str, Any]
 
 

@@ -1,4 +1,4 @@
-"""Clean, join and aggregate tens of millions of generated taxi trips with dask.dataframe.
+"""Clean, join and aggregate 150 million generated taxi trips with dask.dataframe.
 
 The trips are generated, so that the example needs no data set: partition i is always the same, whoever makes it.
 """
@@ -55,7 +55,7 @@ def end() -> None:
     name="trips",
     environment=DaskKubernetesEnvironment(min_workers=1, max_workers=4, on_start=begin, on_exit=end),
 )
-def trips(partitions: int = 60, rows: int = 1_000_000) -> dict:
+def trips(partitions: int = 300, rows: int = 500_000) -> dict:
     """Return how many trips there are, how many make sense, and what each borough earned."""
     note("flow")
     made = dd.from_map(generate, range(partitions), rows=rows, meta=generate(0, 1))

@@ -1,0 +1,75 @@
+"""The examples, applied as a user applies them; results are recomputed here, without dask and without pandas."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tests.support.cluster import ROOT, eventually, kubectl
+
+if TYPE_CHECKING:
+    from tests.support.cluster import Namespace
+
+BOROUGHS = ["Bronx", "Brooklyn", "Manhattan", "Queens", "Staten Island"]
+
+
+def apply(namespace: Namespace, example: str) -> None:
+    kubectl("-n", namespace.name, "apply", "-k", str(ROOT / "examples" / example))
+
+
+def test_squares(namespace: Namespace) -> None:
+    apply(namespace, "squares")
+    done = namespace.wait_run("squares-1")
+    assert done["status"]["result"] == sum(i * i for i in range(20))
+
+
+def expected(partitions: int, rows: int) -> dict[str, Any]:
+    """Recompute the trips example with numpy alone."""
+    cents_of, count = [0] * len(BOROUGHS), 0
+    for partition in range(partitions):
+        random = np.random.default_rng(partition)
+        zone = random.integers(0, 265, rows)
+        metres = random.integers(-500, 30_000, rows)
+        seconds = random.integers(0, 7_200, rows)
+        cents = random.integers(-1_000, 9_000, rows)
+        kept = (metres > 0) & (seconds >= 60) & (cents > 0)
+        count += int(kept.sum())
+        sums = np.bincount(zone[kept] % 5, weights=cents[kept], minlength=len(BOROUGHS))
+        cents_of = [total + int(more) for total, more in zip(cents_of, sums, strict=True)]
+    dollars = {name: total // 100 for name, total in zip(BOROUGHS, cents_of, strict=True)}
+    return {"trips": partitions * rows, "clean": count, "dollars": dollars}
+
+
+def test_trips(namespace: Namespace) -> None:
+    apply(namespace, "trips")
+    namespace.wait_ready("trips", within=240)
+    done = namespace.wait_run("trips-1", within=240)
+    status = done["status"]
+    assert status["phase"] == "Succeeded", status.get("diagnosis")
+    given = status["parameters"]
+    assert status["result"] == expected(given["partitions"], given["rows"])
+    assert status["workers"]["peak"] >= 2, "the autoscaler grew the cluster"
+    assert len(status["workers"]["computed"]) >= 2, "more than one worker computed"
+    assert [(each["name"], each["state"]) for each in status["hooks"]] == [
+        ("on_start", "Succeeded"),
+        ("on_exit", "Succeeded"),
+    ]
+    workers = "flow-operator.io/run=trips-1,app.kubernetes.io/component=dask"
+    eventually(lambda: namespace.list("pods", workers), lambda left: not left, 40, "no worker after it")
+    ledger = kubectl("get", "--raw", f"/api/v1/namespaces/{namespace.name}/services/ledger:8000/proxy/")
+    assert [each["what"] for each in json.loads(ledger)] == ["on_start", "flow", "on_exit"]
+
+
+def test_re_applying_the_examples_changes_no_generation_and_builds_nothing(namespace: Namespace) -> None:
+    kinds = ("flowdeployments", "flowruns")
+    before = {each["metadata"]["name"]: each for kind in kinds for each in namespace.list(kind)}
+    apply(namespace, "squares")
+    apply(namespace, "trips")
+    after = {each["metadata"]["name"]: each for kind in kinds for each in namespace.list(kind)}
+    assert set(after) == set(before)
+    for name, each in after.items():
+        assert each["metadata"]["generation"] == before[name]["metadata"]["generation"]
+        assert each["status"] == before[name]["status"]
+    assert not namespace.list("pods", "app.kubernetes.io/component in (builder,check)")
