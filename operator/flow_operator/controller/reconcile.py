@@ -152,9 +152,11 @@ class Reconciler:
 
     async def _delete(self, ref: Ref) -> None:
         try:
-            await self._api.delete(ref.api_version, ref.kind, ref.namespace, ref.name, ref.uid)
+            left = await self._api.delete(ref.api_version, ref.kind, ref.namespace, ref.name, ref.uid)
         except (NotFound, Conflict):
             return  # gone, or another of that name: both are what was wished
+        if left.get("kind") == ref.kind:  # dying: a finalizer or a grace period holds it
+            self._store.put(left)
 
     async def _unblock(self, ref: Ref) -> None:
         logger.warning("taking finalizers off: no controller does", extra={"object": f"{ref.kind}/{ref.name}"})

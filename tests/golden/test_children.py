@@ -1,0 +1,86 @@
+"""Every child as it is sent to the API server. UPDATE_GOLDEN=1 writes the files anew; read the diff."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flow_operator.plan import deployment, run
+from flow_operator.plan.types import ObservedDeployment, ObservedRun
+from tests.support import makers as m
+
+Manifest = dict[str, Any]
+FOLDER = Path(__file__).parent / "children"
+SETTINGS = m.settings(
+    registries={"localhost:5001": {"endpoint": "http://kind-registry:5000"}},
+    runner={"resources": {"requests": {"cpu": "100m", "memory": "256Mi"}}},
+    builder={"resources": {"limits": {"memory": "2Gi"}}},
+    imagePullSecrets=["pull"],
+)
+DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4}}
+CUSTOM = {"containers": [{"resources": {"limits": {"memory": "2Gi"}}, "env": [{"name": "A", "value": "1"}]}]}
+
+
+def children_of_deployment(**spec: Any) -> list[Manifest]:
+    made = m.a_deployment(**spec)
+    plan = deployment.decide(made, ObservedDeployment(ca_bundle="PEM"), SETTINGS, m.NOW)
+    return list(plan.create)
+
+
+def children_of_run(*callbacks: str, **spec: Any) -> list[Manifest]:
+    seen = ObservedRun(deployment=m.a_ready_deployment(callbacks=callbacks, **spec))
+    return list(run.decide(m.a_run(parameters={"n": 20}), seen, SETTINGS, m.NOW + timedelta(seconds=1)).create)
+
+
+CASES = {
+    "build": lambda: children_of_deployment(
+        storage={"docker": {"pythonDependencies": ["pandas"], "pushSecret": "push"}}
+    ),
+    "check-of-mounted-code": lambda: children_of_deployment(storage={"bytes": {}}),
+    "run-remote": lambda: children_of_run(),
+    "run-remote-with-callbacks": lambda: children_of_run("on_start", "on_exit"),
+    "run-of-mounted-code": lambda: children_of_run(storage={"bytes": {}}),
+    "run-with-runner-settings": lambda: children_of_run(
+        runner={"nodeSelector": {"disk": "ssd"}, "serviceAccountName": "flows", "env": [{"name": "A", "value": "1"}]}
+    ),
+    "run-dask": lambda: children_of_run(environment=DASK),
+    "run-dask-with-specs": lambda: children_of_run(
+        environment={
+            "daskKubernetes": {"minWorkers": 0, "maxWorkers": 2, "workerSpec": CUSTOM, "schedulerSpec": CUSTOM}
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_children_are_as_committed(case: str) -> None:
+    text = yaml.safe_dump_all(CASES[case](), sort_keys=False, width=120)
+    file = FOLDER / f"{case}.yaml"
+    if os.environ.get("UPDATE_GOLDEN"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    assert text == file.read_text(), "UPDATE_GOLDEN=1 writes the files anew; read the diff before you commit it"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_pod_is_restricted_and_has_no_token(case: str) -> None:
+    for pod in _pods(CASES[case]()):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is bool(pod.get("serviceAccountName"))
+        assert not pod.get("hostNetwork")
+        assert not [each for each in pod["volumes"] if "hostPath" in each]
+        for container in pod["containers"]:
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def _pods(children: list[Manifest]) -> list[Manifest]:
+    plain = [each["spec"] for each in children if each["kind"] == "Pod"]
+    clusters = [each["spec"] for each in children if each["kind"] == "DaskCluster"]
+    return plain + [each[role]["spec"] for each in clusters for role in ("scheduler", "worker")]
