@@ -37,7 +37,7 @@ verify: $(VENV) ## Lint, types, import contracts; lock files and generated files
 
 .PHONY: unit
 unit: $(VENV) ## Tests that need no cluster.
-	@$(STEP) "unit, contract and golden tests" pytest -q tests/unit tests/contract tests/golden tests/integration
+	@$(STEP) "unit, contract and golden tests" pytest -q -n auto tests/unit tests/contract tests/golden
 
 .PHONY: chart
 chart: $(VENV) tools ## The chart: lint, schema, what it renders, its RBAC.
@@ -46,7 +46,8 @@ chart: $(VENV) tools ## The chart: lint, schema, what it renders, its RBAC.
 
 .PHONY: e2e
 e2e: $(VENV) cluster ## Tests on the cluster.
-	@$(STEP) "e2e tests" pytest tests/e2e
+	@$(STEP) "integration tests" pytest -q tests/integration
+	@$(STEP) "e2e tests" pytest -v --durations=10 tests/e2e
 
 .PHONY: bench
 bench: $(VENV) cluster ## Measure it against its targets and its peers.

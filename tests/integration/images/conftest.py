@@ -1,9 +1,7 @@
-"""A real registry as an ordinary process. Without its binary these tests are not collected: e2e has a registry too."""
+"""Real registries of their own: containers of the image that the test cluster's registry runs."""
 
 from __future__ import annotations
 
-import shutil
-import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -13,29 +11,31 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-BINARY = shutil.which("docker-registry")
-collect_ignore_glob = [] if BINARY else ["test_*.py"]
 
 # robot:hunter2, as `htpasswd -B` writes it.
 _PASSWORDS = "robot:$2b$04$cs6QQDg2THXfK41syKUNnOxdPylAKS8cD9yXC3d12sAkY4VkgSDai\n"
+_AUTH = {
+    "REGISTRY_AUTH": "htpasswd",
+    "REGISTRY_AUTH_HTPASSWD_REALM": "test",
+    "REGISTRY_AUTH_HTPASSWD_PATH": "/auth/passwords",
+}
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+def _docker(*arguments: str) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    assert not done.returncode, (
+        f"docker {arguments[0]}: {done.stderr.strip()} (make cluster starts engine and registry)"
+    )
+    return done.stdout.strip()
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(url: str) -> None:
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline:
         try:
             httpx.get(url)
         except httpx.TransportError:
-            time.sleep(0.02)
+            time.sleep(0.05)
         else:
             return
     raise AssertionError(f"the registry did not start at {url}")
@@ -44,27 +44,24 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture(scope="module")
 def start_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
     """Starts registries on free ports; `localhost:PORT` of each."""
-    running: list[subprocess.Popen[bytes]] = []
+    image = _docker("inspect", "-f", "{{.Config.Image}}", "kind-registry")
+    running: list[str] = []
 
     def start(*, auth: bool = False) -> str:
-        directory: Path = tmp_path_factory.mktemp("registry")
-        (directory / "passwords").write_text(_PASSWORDS)
-        host = f"localhost:{_free_port()}"
-        config = f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {directory}/data}}}}\n"
-        config += f'http: {{addr: "{host}"}}\n'
-        config += f"auth: {{htpasswd: {{realm: test, path: {directory}/passwords}}}}\n" if auth else ""
-        (directory / "config.yml").write_text(config)
-        assert BINARY
-        command = [BINARY, "serve", str(directory / "config.yml")]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        running.append(process)
-        _wait_for(f"http://{host}/v2/", process)
+        folder = tmp_path_factory.mktemp("registry")
+        folder.chmod(0o755)
+        (folder / "passwords").write_text(_PASSWORDS)
+        options = [f"-e{name}={value}" for name, value in (_AUTH if auth else {}).items()]
+        running.append(
+            _docker("run", "-d", "--rm", "-p", "127.0.0.1::5000", "-v", f"{folder}:/auth:ro", *options, image)
+        )
+        host = "localhost:" + _docker("port", running[-1], "5000").splitlines()[0].rpartition(":")[2]
+        _wait_for(f"http://{host}/v2/")
         return host
 
     yield start
-    for process in running:
-        process.terminate()
-        process.wait()
+    for each in running:
+        _docker("rm", "-f", each)
 
 
 @pytest.fixture(scope="module")
