@@ -175,7 +175,8 @@ def children_are_made(case: Case) -> bool:
     wanted: list[Manifest] = []
     if pins.dask and case.seen.cluster is None and case.seen.runner is None:
         wanted.append(dask_cluster(case.run, pins, attempt, case.settings))
-    if pins.dask and case.seen.autoscaler is None and case.seen.runner is None:
+    scales = pins.dask and pins.dask.min_workers < pins.dask.max_workers
+    if scales and case.seen.autoscaler is None and case.seen.runner is None:
         wanted.append(dask_autoscaler(case.run, pins, attempt))
     if case.seen.runner is None:
         if case.seen.runner_gone or case.conditions.status(words.STARTED) is not None:

@@ -339,6 +339,12 @@ class TestDask:
         _, plan = self.begun()
         assert [each["kind"] for each in plan.create] == ["DaskCluster", "DaskAutoscaler", "Pod"]
 
+    def test_a_cluster_of_a_fixed_size_has_no_autoscaler(self) -> None:
+        fixed = {"daskKubernetes": {"minWorkers": 2, "maxWorkers": 2}}
+        _, plan = begun(m.a_ready_deployment(environment=fixed))
+        assert [each["kind"] for each in plan.create] == ["DaskCluster", "Pod"]
+        assert plan.create[0]["spec"]["worker"]["replicas"] == 2
+
     def test_every_role_runs_the_runs_image(self) -> None:
         _, plan = self.begun()
         cluster = plan.create[0]["spec"]
