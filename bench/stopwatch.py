@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Ended = Callable[[Manifest], bool | None]  # well, badly, or not yet
 
-PATIENCE = 180.0
+PATIENCE = 90.0
 
 
 def time_until_ended(kube: Kube, manifest: Manifest, start: Callable[[Manifest], object], ended: Ended) -> float:

@@ -179,13 +179,14 @@ class Bench:
         return Sample(seconds, timeline(self._log.since(began), began, seconds + LAG))
 
     def _last_words(self) -> str:
-        """Return what the failed pods said last."""
+        """Return what the failed pods said last, or all of them where none has failed."""
         found = self._kube.get(collection_of("v1", "Pod", self._namespace))["items"]
-        failed = [each["metadata"]["name"] for each in found if subjects.pod_ended(each) is False]
-        return "".join(
-            f"\n{name} said last:\n{kubectl('-n', self._namespace, 'logs', name, '--all-containers', '--tail=12')}"
-            for name in failed
-        )
+        pods = [each for each in found if subjects.pod_ended(each) is False] or found
+        return "".join(f"\n{each['metadata']['name']} said last:\n{self._log_of(each)}" for each in pods)
+
+    def _log_of(self, pod: Manifest) -> str:
+        name = pod["metadata"]["name"]
+        return kubectl("-n", self._namespace, "logs", name, "--all-containers", "--tail=12", check=False)
 
     def _name(self, what: str) -> str:
         self._number += 1

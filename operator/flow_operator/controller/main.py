@@ -87,7 +87,7 @@ class Operator:
             await self._reconcile()
             return
         identity = os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}"
-        await lease.lead(self.api, election, identity, self._reconcile)
+        await lease.lead(lease.lock(self.api, election, identity), election, self._reconcile)
 
     async def _reconcile(self) -> None:
         self.leading = True

@@ -54,41 +54,68 @@ class _PatientLock(LeaseLock):  # type: ignore[misc]  # the package has no types
             return False
 
 
-async def lead(api: Api, settings: LeaderSettings, identity: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Wait for the Lease, then work while it is ours; the Lease is given back on cancellation.
+def lock(api: Api, settings: LeaderSettings, identity: str) -> LeaseLock:
+    """Return the lock that a Lease is."""
+    return _PatientLock(settings.lease_name, settings.namespace, identity, api.raw)
+
+
+async def lead(lock: Any, settings: LeaderSettings, work: Callable[[], Awaitable[None]]) -> None:
+    """Wait for the Lease, then work while it is ours; in the end work stops first, then the Lease is given back.
 
     Raises:
         LeadershipLost: the Lease could not be renewed in time.
+        Exception: whatever `work` raised; the helper by itself would go on renewing without anybody at work.
     """
-    lock = _PatientLock(settings.lease_name, settings.namespace, identity, api.raw)
-    led = asyncio.Event()
+    working: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    worker: asyncio.Task[None] | None = None
 
     async def started() -> None:
-        led.set()
-        logger.info("leading", extra={"lease": settings.lease_name, "identity": identity})
-        await work()
+        nonlocal worker
+        logger.info("leading", extra={"lease": settings.lease_name, "identity": lock.identity})
+        worker = asyncio.ensure_future(work())
+        worker.add_done_callback(lambda done: _pass_on(done, working))
 
     async def stopped() -> None:
         raise LeadershipLost(f"lease {settings.lease_name} was not renewed in {settings.renew_deadline_seconds} s")
 
-    election = LeaderElection(
-        Config(
-            lock,
-            lease_duration=settings.lease_duration_seconds,
-            renew_deadline=settings.renew_deadline_seconds,
-            retry_period=settings.retry_period_seconds,
-            onstarted_leading=started,
-            onstopped_leading=stopped,
-        )
+    election = asyncio.create_task(
+        LeaderElection(
+            Config(
+                lock,
+                lease_duration=settings.lease_duration_seconds,
+                renew_deadline=settings.renew_deadline_seconds,
+                retry_period=settings.retry_period_seconds,
+                onstarted_leading=started,
+                onstopped_leading=stopped,
+            )
+        ).run()
     )
     try:
-        await election.run()
+        await asyncio.wait({election, working}, return_when=asyncio.FIRST_COMPLETED)
+        (working if working.done() else election).result()
     finally:
-        if led.is_set():
-            await asyncio.shield(_release(lock))
+        await asyncio.shield(_step_down(lock, election, worker))
 
 
-async def _release(lock: _PatientLock) -> None:
+def _pass_on(done: asyncio.Future[None], to: asyncio.Future[None]) -> None:
+    if done.cancelled() or to.done():
+        return
+    if error := done.exception():
+        to.set_exception(error)
+    else:
+        to.set_result(None)
+
+
+async def _step_down(lock: Any, election: asyncio.Task[None], worker: asyncio.Task[None] | None) -> None:
+    tasks = [each for each in (worker, election) if each is not None]
+    for each in tasks:
+        each.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    if worker is not None:
+        await _release(lock)
+
+
+async def _release(lock: Any) -> None:
     """Give the Lease back, so that the next replica need not wait for it to run out."""
     with suppress(Exception):
         held, _ = await lock.get(lock.name, lock.namespace)
