@@ -54,6 +54,11 @@ class Case:
         seconds = max(seconds, 0.05)
         self.again_after = seconds if self.again_after is None else min(seconds, self.again_after)
 
+    def setting_up(self) -> None:
+        """Say that the pods are on their way and nothing is in it."""
+        self.status.pop("diagnosis", None)
+        self.conditions.working("SettingUp", "The run's pods are being made.")
+
     def blocked(self, why: Diagnosis) -> None:
         """Show what the run waits for; it may still heal."""
         self.status["diagnosis"] = why.to_wire()
@@ -132,10 +137,9 @@ def it_has_begun(case: Case) -> bool:
     case.status["attempt"] = 1
     case.status["pod"] = runner_name(case.run, 1)
     case.status["phase"] = "SettingUp"
-    case.status.pop("diagnosis", None)
     case.conditions.set(words.SUCCEEDED, "Unknown", "Running", "The run has not ended.")
     case.conditions.set(words.SET_UP, "Unknown", "SettingUp", "The run's pods are being made.")
-    case.conditions.working("SettingUp", "The run's pods are being made.")
+    case.setting_up()
     return False
 
 
@@ -278,6 +282,7 @@ def _wait_until_late(case: Case, pod: Manifest) -> bool:
     made = find({"conditions": case.conditions.to_list()}, words.SET_UP)
     if seconds_since(made["lastTransitionTime"] if made else None, case.now) >= case.pinned.pre_running_deadline:
         return case.fail(late)
+    case.setting_up()  # what was in the way is not any more
     return True
 
 

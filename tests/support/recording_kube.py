@@ -1,0 +1,98 @@
+"""An API server in memory, as far as the operator's hands need one: it records calls, and may die at any of them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from flow_operator.kube.errors import Conflict, NotFound, Refused
+
+Manifest = dict[str, Any]
+WRITES = ("create", "replace_status", "delete", "patch")
+
+
+class Crash(BaseException):
+    """The operator is killed: nothing catches this."""
+
+
+class RecordingKube:
+    """Objects by kind and name; `crash_after` kills the caller after that write has been done."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str], Manifest] = {}
+        self.calls: list[str] = []
+        self.crash_after: int | None = None
+        self.refuse: dict[str, str] = {}
+        self._version = 100
+
+    @property
+    def writes(self) -> list[str]:
+        """Return the calls that changed something."""
+        return [each for each in self.calls if each.split()[0] in WRITES]
+
+    def put(self, manifest: Manifest) -> Manifest:
+        """Store an object as a user or a kubelet would."""
+        self._version += 1
+        kept = copy.deepcopy(manifest)
+        meta = kept["metadata"]
+        meta.setdefault("uid", f"uid-{self._version}")
+        meta["resourceVersion"] = str(self._version)
+        self.objects[kept["kind"], meta.get("name", f"generated-{self._version}")] = kept
+        return copy.deepcopy(kept)
+
+    async def get(self, _api_version: str, kind: str, _namespace: str, name: str) -> Manifest:
+        """Return an object."""
+        self.calls.append(f"get {kind} {name}")
+        if (kind, name) not in self.objects:
+            raise NotFound(name)
+        return copy.deepcopy(self.objects[kind, name])
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        """Create an object."""
+        kind, name = manifest["kind"], manifest["metadata"].get("name", "")
+        if kind in self.refuse:
+            raise Refused(self.refuse[kind])
+        if (kind, name) in self.objects:
+            raise Conflict(name)
+        made = self.put(manifest)
+        self._wrote(f"create {kind}")
+        return made
+
+    async def replace_status(self, manifest: Manifest) -> Manifest:
+        """Replace an object's status, if it is the newest."""
+        kind, meta = manifest["kind"], manifest["metadata"]
+        old = self.objects.get((kind, meta["name"]))
+        if old is None:
+            raise NotFound(meta["name"])
+        if old["metadata"]["resourceVersion"] != meta["resourceVersion"]:
+            raise Conflict("the object has been modified")
+        made = self.put({**old, "status": manifest["status"]})
+        self._wrote(f"replace_status {kind} {manifest['status'].get('phase', '')}".rstrip())
+        return made
+
+    async def delete(
+        self, _api_version: str, kind: str, _namespace: str, name: str, uid: str | None = None
+    ) -> Manifest:
+        """Delete an object at once."""
+        found = self.objects.get((kind, name))
+        if found is None:
+            raise NotFound(name)
+        if uid and found["metadata"]["uid"] != uid:
+            raise Conflict("another of that name")
+        del self.objects[kind, name]
+        self._wrote(f"delete {kind}")
+        return {"kind": "Status"}
+
+    async def patch(self, _api_version: str, kind: str, _namespace: str, name: str, body: Manifest) -> Manifest:
+        """Take finalizers off."""
+        if (kind, name) not in self.objects:
+            raise NotFound(name)
+        assert body["metadata"]["finalizers"] is None
+        self._wrote(f"patch {kind}")
+        return self.objects.pop((kind, name))
+
+    def _wrote(self, what: str) -> None:
+        self.calls.append(what)
+        if self.crash_after is not None and len(self.writes) == self.crash_after:
+            self.crash_after = None
+            raise Crash(what)

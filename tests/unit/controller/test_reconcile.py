@@ -1,0 +1,214 @@
+"""The hands: told before done, adopted on conflict, the same end after a crash at any write."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flow_operator.controller.queue import Queue
+from flow_operator.controller.reconcile import Reconciler
+from flow_operator.controller.store import Key, Store, key_of
+from tests.support import makers as m
+from tests.support.condition_rules import violations
+from tests.support.recording_kube import Crash, RecordingKube
+
+if TYPE_CHECKING:
+    from flow_operator.kube.api import Api
+
+Manifest = dict[str, Any]
+RUN = Key("FlowRun", "team-a", "squares-1")
+DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4}}
+
+
+class World:
+    """A cluster in memory and an operator that may be started anew."""
+
+    def __init__(self, *objects: Manifest) -> None:
+        self.kube = RecordingKube()
+        self.seconds = 0.0
+        for each in objects:
+            self.kube.put(each)
+        self.start()
+
+    def start(self) -> None:
+        """Start an operator that knows nothing but what it lists."""
+        self.store, self.queue = Store(), Queue[Key](lambda: self.seconds)
+        api: Api = self.kube  # type: ignore[assignment]
+        self.reconciler = Reconciler(
+            api,
+            self.store,
+            self.queue,
+            m.settings(),
+            sources={},
+            ca_bundle=lambda: None,
+            clock=lambda: m.NOW + timedelta(seconds=self.seconds),
+        )
+
+    def look(self) -> None:
+        """Deliver what the watches would: everything there is, and what is gone."""
+        there = {key_of(each): each for each in self.kube.objects.values() if each["kind"] != "Event"}
+        for kind in ("FlowRun", "FlowDeployment", "Pod", "DaskCluster", "DaskAutoscaler", "ConfigMap"):
+            for known in list(self.store.of_kind(kind)):
+                if key_of(known) not in there:
+                    self.store.remove(known)
+        for each in there.values():
+            self.store.put(each)
+
+    async def step(self) -> None:
+        """Look and reconcile once, as often as a crash makes it necessary."""
+        while True:
+            self.look()
+            try:
+                await self.reconciler.reconcile(RUN)
+            except Crash:
+                self.start()
+                continue
+            return
+
+    async def settle(self) -> None:
+        """Reconcile until nothing more is written."""
+        for _ in range(20):
+            before = len(self.kube.calls)
+            await self.step()
+            if len(self.kube.calls) == before:
+                return
+        raise AssertionError(f"does not settle: {self.kube.calls}")
+
+    @property
+    def run(self) -> Manifest:
+        return self.kube.objects["FlowRun", "squares-1"]
+
+    def pods(self) -> list[Manifest]:
+        return [each for (kind, _), each in self.kube.objects.items() if kind == "Pod"]
+
+    def kubelet(self, change: Any) -> None:
+        """Change the runner pod as a kubelet would."""
+        (pod,) = self.pods()
+        self.kube.put(change(pod))
+
+
+async def life(world: World) -> None:
+    """Lead a run from its creation to its end."""
+    await world.settle()
+    world.seconds = 1
+    world.kubelet(m.running)
+    await world.settle()
+    world.seconds = 3
+    world.kubelet(lambda pod: m.ended(pod, message=json.dumps({"state": "Succeeded", "result": 285})))
+    await world.settle()
+
+
+def a_world(**deployment: Any) -> World:
+    return World(m.a_run(), m.a_ready_deployment(**deployment))
+
+
+async def test_a_plain_run_costs_five_writes_and_no_reads() -> None:
+    world = a_world()
+    await life(world)
+    assert world.kube.calls == [
+        "replace_status FlowRun SettingUp",
+        "create Pod",
+        "replace_status FlowRun Running",
+        "replace_status FlowRun Succeeded",
+        "create Event",
+    ]
+
+
+async def test_an_idle_run_costs_nothing() -> None:
+    world = a_world()
+    await life(world)
+    before = len(world.kube.calls)
+    for seconds in (60, 3600):
+        world.seconds = seconds
+        await world.step()
+    assert len(world.kube.calls) == before
+
+
+@pytest.mark.parametrize("environment", [None, DASK], ids=["remote", "dask"])
+async def test_a_crash_after_any_write_changes_nothing_about_the_end(environment: Manifest | None) -> None:
+    for number in range(1, 30):
+        world = a_world(environment=environment)
+        world.kube.crash_after = number
+        await life(world)
+        assert world.run["status"]["phase"] == "Succeeded"
+        assert world.run["status"]["result"] == 285
+        assert world.run["status"]["attempt"] == 1
+        assert not violations(world.run)
+        assert len([each for each in world.kube.calls if each == "create Pod"]) == 1, "one runner, made once"
+        left = [kind for kind, _ in world.kube.objects if kind.startswith("Dask")]
+        assert not left, "nothing is leaked"
+        if world.kube.crash_after is not None:
+            assert number > 4, "the crash found writes to follow"
+            return
+    raise AssertionError("a run writes without end")
+
+
+async def test_the_verdict_is_written_before_the_cluster_goes() -> None:
+    world = a_world(environment=DASK)
+    await life(world)
+    told = world.kube.calls.index("replace_status FlowRun Succeeded")
+    assert told < world.kube.calls.index("delete DaskCluster")
+
+
+async def test_a_child_that_is_there_already_is_adopted_if_it_is_ours() -> None:
+    world = a_world()
+    await world.step()
+    (pod,) = world.pods()
+    world.start()  # a new process, whose watch of pods has not delivered yet
+    world.store.put(world.run)
+    await world.reconciler.reconcile(RUN)
+    assert len(world.pods()) == 1
+    assert world.store.get(key_of(pod)) is not None
+
+
+async def test_a_strangers_pod_of_that_name_is_refused_in_words() -> None:
+    world = a_world()
+    stranger = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "squares-1-11111111-1", "namespace": "team-a"}}
+    world.kube.put(stranger)
+    await world.step()
+    await world.step()
+    assert "belongs to somebody else" in world.run["status"]["diagnosis"]["message"]
+
+
+async def test_a_refused_pod_is_shown_and_made_when_it_may_be() -> None:
+    world = a_world()
+    world.kube.refuse["Pod"] = "exceeded quota: small"
+    await world.step()
+    await world.step()
+    assert world.run["status"]["diagnosis"]["reason"] == "PodRefused"
+    world.kube.refuse.clear()
+    world.seconds = 20
+    await world.settle()
+    assert len(world.pods()) == 1
+    assert "diagnosis" not in world.run["status"]
+
+
+async def test_a_lagging_watch_does_not_end_a_run() -> None:
+    world = a_world()
+    await world.settle()
+    world.kubelet(m.running)
+    await world.settle()
+    (pod,) = world.pods()
+    world.start()
+    world.store.put(world.run)  # Started, but the pod has not been delivered
+    await world.reconciler.reconcile(RUN)
+    assert world.run["status"]["phase"] == "Running"
+    assert world.kube.calls[-1] == f"get Pod {pod['metadata']['name']}"
+
+
+async def test_two_operators_at_once_make_one_runner() -> None:
+    world = a_world()
+    other = World()
+    other.kube = world.kube
+    other.start()
+    world.look()
+    other.look()
+    results = await asyncio.gather(
+        world.reconciler.reconcile(RUN), other.reconciler.reconcile(RUN), return_exceptions=True
+    )
+    assert len(world.pods()) == 1
+    assert sum(isinstance(each, Exception) for each in results) == 1, "the slower one was told so (409)"
