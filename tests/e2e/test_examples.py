@@ -25,6 +25,13 @@ def test_squares(namespace: Namespace) -> None:
     assert done["status"]["result"] == sum(i * i for i in range(20))
 
 
+def test_graph(namespace: Namespace) -> None:
+    apply(namespace, "graph")
+    done = namespace.wait_run("graph-1")
+    assert done["status"]["result"] == sum(range(20)) + sum(i * i for i in range(20))
+    assert done["status"]["environment"]["remote"]["executor"] == "LocalDask"
+
+
 def expected(partitions: int, rows: int) -> dict[str, Any]:
     """Recompute the trips example with numpy alone."""
     cents_of, count = [0] * len(BOROUGHS), 0
