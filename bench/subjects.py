@@ -59,19 +59,24 @@ PROGRAM = """\
 exec(open("/flows/flow.py").read())
 print(flow())
 """
-# Asks again where somebody else answers, as our runner does: until kube-proxy knows a Service, its address may lead out
-# of the cluster. Without this, peers fail now and then where a gateway accepts every connection.
+# Connects once a scheduler is there, told by the length it sends unasked. Until kube-proxy knows a Service, its address
+# may lead out of the cluster, to a gateway that accepts every connection: distributed's client fails there for good.
 DASK_PROGRAM = """\
-import os, time
+import os, socket, time
 from distributed import Client
-exec(open("/flows/flow.py").read())
-while True:
+
+def is_scheduler(host, port):
     try:
-        client = Client(os.environ["DASK_SCHEDULER_ADDRESS"])
-        break
-    except Exception:
-        time.sleep(0.1)
-with client:
+        with socket.create_connection((host, int(port)), timeout=1) as connection:
+            return b"\\0" in connection.recv(8)
+    except OSError:
+        return False
+
+address = os.environ["DASK_SCHEDULER_ADDRESS"]
+while not is_scheduler(*address.removeprefix("tcp://").split(":")):
+    time.sleep(0.1)
+exec(open("/flows/flow.py").read())
+with Client(address):
     print(flow())
 """
 
