@@ -95,7 +95,7 @@ def test_a_lost_scheduler_ends_the_flow_in_bounded_time(pod: Pod) -> None:
     command = ("-m", "distributed.cli.dask_scheduler", "--port", "0", "--dashboard-address", ":0")
     scheduler = pod.start("scheduler", *command, "--scheduler-file", str(where))
     pod.flow(HANGING)
-    eventually(where.exists)
+    eventually(lambda: where.exists() and where.read_text().endswith("}"))  # it is not written at once
     pod.request["executor"] = _spec(json.loads(where.read_text())["address"], minWorkers=0)
     process = pod.main()
     pod.wait_event("computing")
