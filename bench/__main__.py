@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections import Counter
@@ -74,6 +75,7 @@ class Series:
 def main() -> int:
     """Measure and tell; 1 where something failed, whatever the times are."""
     wanted = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the namespace is deleted
     began = time.monotonic()
     try:
         report = measure(wanted.n, tuple(wanted.only or GROUPS))

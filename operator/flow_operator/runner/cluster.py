@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 120.0
 POLL = 0.1
-HANDSHAKE_TIMEOUT = 10.0  # of one try
+GREETING_TIMEOUT = 2.0  # of one try
+HEADER, MAX_GREETING = 8, 2**20  # bytes
 PROBE_TIMEOUT = 3.0  # of a scheduler that may be gone
 MAX_WORKERS_SEEN = 16
 CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
@@ -81,37 +82,54 @@ def connected(
 
 
 def _client(address: str, kwargs: dict[str, Any], deadline: float, timeout: float) -> Any:
-    """A client, as soon as the scheduler answers: its name may not resolve yet, nor its port be open."""
-    while True:
-        left = deadline - time.monotonic()
-        if not _answers(address, left):
-            raise RunFailed("SchedulerUnreachable", f"no Dask scheduler at {address} within {timeout:g} s")
-        try:
-            return distributed.Client(address, timeout=max(1.0, min(HANDSHAKE_TIMEOUT, left)), **kwargs)
-        except Exception as error:
-            if kwargs and isinstance(error, (TypeError, ValueError)):
-                raise RunFailed("BadExecutor", f"executor Dask: {error}") from error
-            # Until kube-proxy knows a Service, its address may lead to a stranger: a gateway that answers in HTTP
-            # makes distributed read a length of gigabytes (a MemoryError was seen). Ask again.
-            if time.monotonic() > deadline:
-                message = f"the Dask scheduler at {address} does not answer: {type(error).__name__}: {error}"
-                raise RunFailed("SchedulerUnreachable", message) from error
-            time.sleep(POLL)
+    """A client, as soon as the scheduler answers: its name may not resolve yet, nor its port be open.
+
+    One client is made, and not before a scheduler has been heard: a client that failed is closed by the garbage
+    collector, at a moment when that can deadlock with the next one's start (seen).
+    """
+    if not _answers(address, deadline - time.monotonic()):
+        raise RunFailed("SchedulerUnreachable", f"no Dask scheduler at {address} within {timeout:g} s")
+    try:
+        return distributed.Client(address, timeout=max(1.0, deadline - time.monotonic()), **kwargs)
+    except (TypeError, ValueError) as error:
+        raise RunFailed("BadExecutor", f"executor Dask: {error}") from error
+    except Exception as error:
+        message = f"the Dask scheduler at {address} does not answer: {type(error).__name__}: {error}"
+        raise RunFailed("SchedulerUnreachable", message) from error
 
 
 def _answers(address: str, timeout: float) -> bool:
-    """Whether the scheduler's port opens in time. distributed's own retries back off to many seconds."""
-    from distributed.comm import get_address_host_port
+    """Whether a scheduler is heard in time. distributed's own retries back off to many seconds."""
+    from distributed.comm import get_address_host_port, parse_address
 
     host, port = get_address_host_port(address)
+    greets = parse_address(address)[0] == "tcp"  # over TLS it could not be read
     end = time.monotonic() + timeout
     while True:
-        with contextlib.suppress(OSError):
-            socket.create_connection((host, port), timeout=1).close()
-            return True
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((host, port), timeout=GREETING_TIMEOUT) as connection,
+        ):
+            if not greets or _is_greeting(connection):
+                return True
         if time.monotonic() > end:
             return False
         time.sleep(POLL)
+
+
+def _is_greeting(connection: socket.socket) -> bool:
+    """Whether the other side is a Dask server: it sends its handshake unasked, a small length first.
+
+    Until kube-proxy knows a Service, its address may lead to a stranger: a gateway that answers in HTTP, whose text
+    distributed reads as a length of gigabytes (a MemoryError was seen), or one that says nothing.
+    """
+    header = b""
+    while len(header) < HEADER:
+        piece = connection.recv(HEADER - len(header))
+        if not piece:
+            return False
+        header += piece
+    return int.from_bytes(header, "little") < MAX_GREETING
 
 
 def _await_worker(client: Any, spec: ExecutorSpec, deadline: float, timeout: float) -> None:

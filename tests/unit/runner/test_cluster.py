@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import socketserver
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import distributed
 import pytest
 
+from flow_operator.api.wire import RunReport
 from flow_operator.runner.cluster import Cluster, connected
 from flow_operator.runner.errors import RunFailed
 
@@ -20,7 +22,7 @@ from .conftest import Pod, ended, eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from flow_operator.api.wire import ExecutorSpec, RunIdentity, RunReport
+    from flow_operator.api.wire import ExecutorSpec, RunIdentity
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -127,6 +129,37 @@ def test_a_stranger_at_the_schedulers_address_is_not_a_crash() -> None:
         address = f"tcp://127.0.0.1:{server.server_address[1]}"
         assert _refusal(_spec(address, connectTimeoutSeconds=0.5)) == "SchedulerUnreachable"
         server.shutdown()
+
+
+def test_a_stranger_at_first_and_then_the_scheduler(cluster: Any) -> None:
+    """What happens while kube-proxy learns of the Service; it must connect then, and never hang."""
+    host, port = cluster.scheduler_address.removeprefix("tcp://").split(":")
+    strange = iter(range(5))
+
+    class Gateway(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            if next(strange, None) is not None:
+                self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                return
+            with socket.create_connection((host, int(port))) as scheduler:
+                back = threading.Thread(target=_copy, args=(scheduler, self.request), daemon=True)
+                back.start()
+                _copy(self.request, scheduler)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Gateway) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        spec, report = _spec(f"tcp://127.0.0.1:{server.server_address[1]}"), RunReport(stages={})
+        with connected(spec["address"], {}, spec, RUN, report) as active:
+            assert active.client.submit(pow, 2, 5).result(timeout=10) == 32
+        server.shutdown()
+
+
+def _copy(one: socket.socket, other: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := one.recv(65536):
+            other.sendall(data)
+        other.shutdown(socket.SHUT_WR)
 
 
 def test_no_workers() -> None:
