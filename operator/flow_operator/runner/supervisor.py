@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 
 from flow_operator.api import wire
 from flow_operator.runner import hooks
@@ -38,6 +39,9 @@ def main() -> NoReturn:
     os._exit(code)  # there is nothing to tear down, and tearing down takes 5 ms
 
 
+OOM_HEARD = 0.3  # seconds
+
+
 class Supervisor:
     """Owns the flow's process, and the signals meant for it."""
 
@@ -63,6 +67,10 @@ class Supervisor:
             self._stop()
         code = self._reap()
         signal.setitimer(signal.ITIMER_REAL, 0)
+        if code == -signal.SIGKILL and not self.stopped:
+            # The kernel tells the runtime of an out-of-memory kill beside our end: let it be heard first, or the
+            # container's reason is "Error" instead of "OOMKilled" (seen on cgroup v1).
+            time.sleep(OOM_HEARD)
         if self.stopped and not _has_report():
             killed = code == -signal.SIGKILL
             how = f"did not end within {self.grace:g} s of SIGTERM" if killed else "stopped by SIGTERM"
