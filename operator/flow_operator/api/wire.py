@@ -114,10 +114,12 @@ class HooksReport(TypedDict, total=False):
     hooks: list[HookReceipt]
 
 
-class CheckRequest(TypedDict):
-    """Operator to check pod."""
+class CheckRequest(TypedDict, total=False):
+    """Operator to check pod; the Docker builder to the last step of its build."""
 
     flow: FlowRef
+    flows: list[FlowRef]  # the others in the same image: they must load too, and no facts of theirs are told
+    python: str  # minor version of the author's Python; another in the image is a warning
 
 
 class FlowFacts(TypedDict, total=False):
@@ -142,31 +144,50 @@ class CheckReport(TypedDict, total=False):
 
 
 class BuildFile(TypedDict):
-    """One file of the code layer."""
+    """One file of the code layer: a flow's, or a user's own."""
 
     path: str  # in the image
-    source: str  # in the builder pod
-    sha256: str  # what the operator decided on; the builder refuses other bytes
+    source: str  # where the builder runs
+    sha256: str  # what was decided on; the builder refuses other bytes
 
 
 class RegistryEndpoint(TypedDict, total=False):
     """How a registry's public name is reached from where the builder runs (as containerd's hosts.toml does)."""
 
     endpoint: str  # "http://kind-registry:5000"; plain HTTP only where it is written here
+    ca: str  # file with the authorities to trust for this registry, besides those of SSL_CERT_FILE
+    insecure: bool  # do not verify this registry's certificate; only where it is written here
+
+
+class EngineEndpoint(TypedDict, total=False):
+    """The Docker engine that the Docker builder talks to. Empty: the local one, as docker's own clients find it."""
+
+    url: str  # "tcp://docker.example.com:2376", "unix:///var/run/docker.sock"
+    tls: str  # folder with ca.pem, cert.pem and key.pem, as DOCKER_CERT_PATH has them; needed for tcp in a cluster
 
 
 class BuildRequest(TypedDict, total=False):
-    """Operator to builder pod."""
+    """Operator to builder pod; `storage.build()` on a laptop and in CI to the same builders."""
 
+    builder: Literal["Layers", "Docker"]  # default Layers
     baseImage: str
-    repository: str  # "localhost:5001/team-a/squares", the public name
+    repository: str  # "localhost:5001/team-a/squares", the public name; without a registry: Docker only, not pushed
     tag: str
     files: list[BuildFile]
     pythonDependencies: list[str]
+    lock: BuildFile  # a requirements file with hashes or a uv.lock, enforced; `path` is its name, not in the image
     env: dict[str, str]
     annotations: dict[str, str]  # OCI annotations of the manifest
     registries: dict[str, RegistryEndpoint]
     architecture: str  # GOARCH, default that of the builder
+    push: bool  # default True; False: Docker leaves the image in its engine, Layers only computes the digest
+    pushSecret: str  # name of the Secret mounted at $DOCKER_CONFIG, for messages: it may not be there
+    # Docker only:
+    extraCommands: list[str]  # RUN lines, after pip is there and before the runtime and the dependencies
+    localImage: bool  # the base is the engine's own: do not pull it
+    engine: EngineEndpoint
+    flows: list[FlowRef]  # the last step of the build loads them all (CheckRequest)
+    python: str  # minor version of the author's Python, for the check
 
 
 class LayerReport(TypedDict):

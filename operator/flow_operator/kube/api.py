@@ -27,6 +27,7 @@ PLURALS = {
     "Event": "events",
     "FlowDeployment": "flowdeployments",
     "FlowRun": "flowruns",
+    "Namespace": "namespaces",
     "Pod": "pods",
 }
 REQUEST_TIMEOUT = 30.0
@@ -113,6 +114,14 @@ class Api:
         target = path(api_version, kind, namespace, name)
         return await self._call("PATCH", kind, target, body=body, content="application/merge-patch+json")
 
+    async def apply(self, manifest: Manifest, manager: str, *, force: bool = False, dry_run: bool = False) -> Manifest:
+        """Server-side apply; Conflict where another manager owns a field and `force` is not set."""
+        meta = manifest["metadata"]
+        target = path(manifest["apiVersion"], manifest["kind"], meta.get("namespace"), meta["name"])
+        query = {"fieldManager": manager, "force": str(force).lower(), **({"dryRun": "All"} if dry_run else {})}
+        kind, content = manifest["kind"], "application/apply-patch+yaml"
+        return await self._call("PATCH", kind, target, query=query, body=manifest, content=content)
+
     async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str | None = None) -> Manifest:
         """Delete an object in the background; with a UID, only that very one (Conflict where it is another)."""
         options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
@@ -158,13 +167,16 @@ def path(api_version: str, kind: str, namespace: str | None, name: str | None = 
     return f"{root}{scope}/{PLURALS[kind]}" + (f"/{quote(name)}" if name else "")
 
 
-async def connect(on_call: Callable[[str, str, int], None] | None = None) -> Api:
-    """Connect with the pod's service account, or with KUBECONFIG outside a cluster."""
+async def connect(
+    on_call: Callable[[str, str, int], None] | None = None, *, kubeconfig: str | None = None, context: str | None = None
+) -> Api:
+    """Connect with the pod's service account, or with a kubeconfig outside a cluster or where one is named."""
     settings = client.Configuration()
-    if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
+    named = kubeconfig or context or "KUBECONFIG" in os.environ
+    if "KUBERNETES_SERVICE_HOST" in os.environ and not named:
         config.load_incluster_config(client_configuration=settings)
     else:
-        await config.load_kube_config(client_configuration=settings)
+        await config.load_kube_config(config_file=kubeconfig, context=context, client_configuration=settings)
     return Api(client.ApiClient(settings), on_call)
 
 
