@@ -31,6 +31,7 @@ def _loaded(code: str) -> set[str]:
         "from flow_operator.environments import DaskKubernetesEnvironment, RemoteEnvironment",
         "from flow_operator.executors import DaskExecutor, LocalDaskExecutor, LocalExecutor",
         "from flow_operator.storage import Bytes, Docker",
+        "import flow_operator.images",
         "from flow_operator import flow\n@flow\ndef f(n: int = 1): return n\nf.run()",
     ],
 )

@@ -6,13 +6,17 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flow_operator.api.wire import BUILD_ENV, TERMINATION_LOG, BuildReport
-from flow_operator.images.build import Builder, LayersBuilder
 from flow_operator.images.errors import BadRequestError, BuilderFailedError, BuildError
 from flow_operator.images.progress import printed
 from flow_operator.images.report import encoded, failure
 from flow_operator.images.request import request_from
+from flow_operator.images.select import builder_for
+
+if TYPE_CHECKING:
+    from flow_operator.images.build import Builder
 
 TERMINATION_LOG_ENV = "FLOW_OPERATOR_TERMINATION_LOG"
 
@@ -28,7 +32,7 @@ def attempt(builder: Builder | None) -> BuildReport:
     """The report of a build, whatever became of it."""
     try:
         request = request_from(_text())
-        return (builder or LayersBuilder(progress=printed)).build(request)
+        return (builder or builder_for(request, progress=printed)).build(request)
     except BuildError as error:
         return failure(error)
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug must be a report too

@@ -1,0 +1,37 @@
+"""The one door of all builds: which builder a request asks for, and its answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flow_operator.images.errors import BadRequestError
+from flow_operator.images.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from flow_operator.api.wire import BuildReport, BuildRequest
+    from flow_operator.images.build import Builder
+    from flow_operator.images.credentials import Keychain
+
+LAYERS, DOCKER = "Layers", "Docker"
+
+
+def build_image(request: BuildRequest, *, progress: Progress = silent, keychain: Keychain | None = None) -> BuildReport:
+    """Build what is asked for. Raises `errors.BuildError` when there is no image.
+
+    Without a keychain the credentials are those of docker's own configuration (`$DOCKER_CONFIG` or `~/.docker`).
+    """
+    return builder_for(request, progress=progress, keychain=keychain).build(request)
+
+
+def builder_for(request: BuildRequest, *, progress: Progress = silent, keychain: Keychain | None = None) -> Builder:
+    """The builder a request names; Layers where it names none. Each is imported when it is asked for."""
+    kind = request.get("builder", LAYERS) if isinstance(request, dict) else LAYERS
+    if kind == LAYERS:
+        from flow_operator.images.build import LayersBuilder
+
+        return LayersBuilder(progress=progress, keychain=keychain)
+    if kind == DOCKER:
+        from flow_operator.images.docker_builder import DockerBuilder
+
+        return DockerBuilder(progress=progress, keychain=keychain)
+    raise BadRequestError(f"There is no builder {kind!r}.", remedy=f"Use {LAYERS} or {DOCKER}.")
