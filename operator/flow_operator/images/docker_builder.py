@@ -21,4 +21,4 @@ class DockerBuilder:
 
     def build(self, request: BuildRequest) -> BuildReport:
         """The image. Raises `errors.BuildError` when there is none."""
-        raise BadRequestError("The Docker builder is not there yet.", remedy="Use Layers.")
+        raise BadRequestError(f"{request.get('builder')} is not there yet.", remedy="Use Layers.")
