@@ -75,13 +75,22 @@ FILE = {"name": "files", "key": "a"}
             )
             for path in ("/tmp", "/flows", "/flows/a", "/opt", "/opt/flow-operator/lib", "/", "a")
         ),
-        ("spec.environment", {"remote": {}, "daskKubernetes": {}}, "exactly one of remote and daskKubernetes"),
+        ("spec.environment", {"remote": {}, "daskKubernetes": {}}, "at most one of remote and daskKubernetes"),
         ("spec.environment", {"daskKubernetes": {"minWorkers": 3, "maxWorkers": 2}}, "must not be larger"),
         ("spec.environment", {"daskKubernetes": {"minWorkers": 3}}, "must not be larger"),
         ("spec.environment", {"daskKubernetes": {"minWorkers": -1}}, "greater than or equal to 0"),
         ("spec.environment", {"remote": {"executor": "Spark"}}, "Unsupported value"),
         ("spec.flow.entrypoint", "flow", "spec.flow.entrypoint"),
         ("spec.run", {"activeDeadlineSeconds": 0}, "greater than or equal to 1"),
+        ("spec.environment", {"labels": [""]}, "should be at least 1 chars long"),
+        ("spec.schedule", {"cron": []}, "should have at least 1 items"),
+        ("spec.schedule", {"cron": ["every day"]}, "spec.schedule.cron[0]"),
+        ("spec.schedule", {"cron": ["* * * * * *"]}, "spec.schedule.cron[0]"),
+        ("spec.schedule", {"cron": ["TZ=UTC 0 3 * * *"]}, "spec.schedule.cron[0]"),
+        ("spec.schedule", {"cron": ["@daily"], "timeZone": "Mars/Phobos"}, "Mars/Phobos"),
+        ("spec.schedule", {"cron": ["@daily"], "timeZone": "Local"}, "IANA time zone"),
+        ("spec.schedule", {"cron": ["@daily"], "timeZone": "+02:00"}, "spec.schedule.timeZone"),
+        ("spec.schedule", {"cron": ["@daily"], "concurrencyPolicy": "Queue"}, "Unsupported value"),
         ("metadata.name", "a" * 64, "at most 63 characters"),
     ],
 )
@@ -142,6 +151,18 @@ def test_a_runs_spec_cannot_be_changed(namespace: Namespace, path: str, value: A
 def test_nothing_can_be_added_to_a_runs_spec(namespace: Namespace, path: str, value: Any) -> None:
     namespace.apply(BARE)
     assert "immutable" in namespace.refused(changed(BARE, path, value))
+
+
+def test_cancel_may_be_set_and_made_urgent_and_never_taken_back(namespace: Namespace) -> None:
+    bare = {**BARE, "metadata": {"name": "cancelled"}}
+    namespace.apply(bare)
+    assert "Unsupported value" in namespace.refused(changed(bare, "spec.cancel", "Later"))
+    namespace.apply(changed(bare, "spec.cancel", "Graceful"))
+    assert "cannot be taken back" in namespace.refused(changed(bare, "spec.cancel", None))
+    namespace.apply(changed(bare, "spec.cancel", "Now"))
+    assert "cannot be taken back" in namespace.refused(changed(bare, "spec.cancel", "Graceful"))
+    urgent = changed(bare, "spec.cancel", "Now")
+    assert "immutable" in namespace.refused(changed(urgent, "spec.parameters", {"n": 1}))
 
 
 def test_labels_of_a_run_may_change(namespace: Namespace) -> None:

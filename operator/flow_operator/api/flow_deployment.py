@@ -23,6 +23,7 @@ from .model import (
     rule,
     rules,
 )
+from .schedule import Schedule, ScheduleStatus
 
 # kubectl apply keeps the whole object in one annotation of 256 KiB.
 MAX_INLINE = 200_000
@@ -314,18 +315,26 @@ class DaskKubernetesEnvironment(Model):
     )
 
 
+RunLabel = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
 class Environment(Model):
     """How the flow runs: at most one kind."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule("has(self.remote) != has(self.daskKubernetes)", "set exactly one of remote and daskKubernetes"),
+            rule("!(has(self.remote) && has(self.daskKubernetes))", "set at most one of remote and daskKubernetes"),
         )
     )
 
     remote: RemoteEnvironment | None = Field(default=None, description="In the runner pod.")
     dask_kubernetes: DaskKubernetesEnvironment | None = Field(
         default=None, description="On an auto-scaling Dask cluster of the run's own."
+    )
+    labels: Annotated[list[RunLabel], Field(max_length=32)] | None = Field(
+        default=None,
+        description="Runs go only to an operator that offers all of these (the chart's value labels). "
+        "Default: what the flow itself declares; an empty list: none.",
     )
 
 
@@ -463,6 +472,9 @@ class FlowDeploymentSpec(Model):
     parameters: FreeObject = Field(
         default_factory=dict, description="Defaults of the flow's parameters; a FlowRun's own win."
     )
+    schedule: Schedule | None = Field(
+        default=None, description="When runs start by themselves. Default: never; a FlowRun starts one."
+    )
     run: RunSettings = Field(default_factory=RunSettings, description="Bounds of every run of this deployment.")
 
 
@@ -504,7 +516,7 @@ class FlowDeploymentStatus(Model):
         default_factory=list,
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-        description="Ready, Reconciling, Stalled (kstatus); Built, Verified.",
+        description="Ready, Reconciling, Stalled (kstatus); Built, Verified, Scheduled.",
     )
     observed_generation: int | None = Field(default=None, description="Generation this status speaks of.")
     image: Text | None = Field(
@@ -513,6 +525,12 @@ class FlowDeploymentStatus(Model):
     )
     flow: FlowFactsStatus | None = Field(default=None, description="What the flow is, as read in its image.")
     build: BuildStatus | None = Field(default=None, description="How the image was made.")
+    last_schedule_time: Text | None = Field(default=None, description="Tick of the last run the schedule started.")
+    next_schedule_time: Text | None = Field(default=None, description="Next tick of the schedule.")
+    active: list[Text] = Field(
+        default_factory=list, max_length=64, description="Runs of the schedule that have not ended, by name."
+    )
+    schedule: ScheduleStatus | None = Field(default=None, description="What is remembered between two ticks.")
     diagnosis: Diagnosis | None = Field(default=None, description="What is wrong and what to do about it.")
 
 
