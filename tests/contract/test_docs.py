@@ -491,7 +491,8 @@ def test_files_that_are_named_exist(page: Path) -> None:
 def test_the_rooms_are_those_there_are() -> None:
     layout = doc("architecture.md").partition("operator/flow_operator/\n")[2].partition("```")[0]
     listed = set(re.findall(r"^  (\w+)/ ", layout, re.MULTILINE))
-    assert listed == {each.parent.name for each in PACKAGE.glob("*/__init__.py")}
+    faces = {"environments"}  # a public face of flow/ that is a package for its alias of `storage`
+    assert listed == {each.parent.name for each in PACKAGE.glob("*/__init__.py")} - faces
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
