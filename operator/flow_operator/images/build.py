@@ -126,10 +126,10 @@ class _Build:
     def _packages(self, base: Base, target: Target, cache: LayerCache | None) -> _Packages:
         layers = PackageLayers(target, cache, self._work, self._stages, self._progress)
         runtime = runtime_of(base.config, target.python)
-        requirements = self._plan.requirements
+        wanted = self._plan.wanted
         with ThreadPoolExecutor(2) as threads:
             first = threads.submit(layers.runtime, runtime.lock) if runtime.lock else None
-            second = threads.submit(layers.dependencies, requirements, runtime.versions) if requirements else None
+            second = threads.submit(layers.dependencies, wanted, runtime.versions) if wanted else None
             made = [future.result() for future in (first, second) if future]
         dependencies = made[-1] if second else None
         lock = dependencies.lock if dependencies else ""

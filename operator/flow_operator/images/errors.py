@@ -6,6 +6,7 @@
     |   +-- InvalidReferenceError
     |   +-- BaseImageNotFoundError
     |   +-- BaseImageHasNoPythonError
+    |   +-- InvalidLockError
     |   `-- SourceChangedError        retryable: a mount that lags behind
     +-- RegistryError
     |   +-- RegistryUnreachableError  retryable, unless its certificate is not trusted
@@ -18,6 +19,7 @@
     |   +-- DependencyNotFoundError
     |   +-- DependencyHasNoWheelError
     |   +-- DependencyConflictError
+    |   +-- DependencyHashMismatchError
     |   +-- DependencyFailedError     what uv says and we do not recognise
     |   `-- IndexUnreachableError     retryable
     +-- BuilderDiskFullError
@@ -82,6 +84,16 @@ class BaseImageHasNoPythonError(InputError):
     remedy = (
         "Use a base with Python 3.11 or newer (python:3.12-slim, say), or, if it has one in an unusual place, "
         "give it the label flow-operator.io/python=3.12."
+    )
+
+
+class InvalidLockError(InputError):
+    """A lock file that cannot be read, or that leaves something open."""
+
+    reason = "InvalidLock"
+    remedy = (
+        "Bring a uv.lock, or a requirements file in which every line has one version (==) and its hashes: "
+        "uv pip compile --generate-hashes writes one."
     )
 
 
@@ -169,6 +181,16 @@ class DependencyConflictError(DependencyError):
     remedy = (
         "Loosen one of the two. dask, distributed and cloudpickle come with flow-operator and have one version in "
         "runner, scheduler and workers: do not pin them, or choose the flow-operator release that has yours."
+    )
+
+
+class DependencyHashMismatchError(DependencyError):
+    """A wheel that is not the one the lock was made for."""
+
+    reason = "DependencyHashMismatch"
+    remedy = (
+        "The package index serves other bytes than those that were locked. If the lock was made for another index, "
+        "make it again for this one; else do not trust what is served."
     )
 
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from flow_operator.api.wire import DEPS_DIR
 from flow_operator.images.bytecode import here
-from flow_operator.images.dependencies import resolve
+from flow_operator.images.dependencies import Wanted, resolve
 from flow_operator.images.layer_cache import Cached, LayerCache, cache_key
 from flow_operator.images.layers import Entry, Kind, Layer, write_layer
 from flow_operator.images.packages import install, package_entries
-from flow_operator.images.requirements import Lock, all_pinned
 from flow_operator.images.runtime import own_digest, runtime_entries
 from flow_operator.images.uv import Target, Uv
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flow_operator.images.progress import Progress, Stages
+    from flow_operator.images.requirements import Lock
 
 
 @dataclass(frozen=True)
@@ -53,18 +53,17 @@ class PackageLayers:
             uv = Uv(self._directory("runtime"))
             return Made(self._written("runtime", runtime_entries(uv, lock, self.target)), lock.digest, (key,))
 
-    def dependencies(self, requirements: tuple[str, ...], runtime: Mapping[str, str]) -> Made | None:
+    def dependencies(self, wanted: Wanted, runtime: Mapping[str, str]) -> Made | None:
         """The user's packages; None when the runtime has them all."""
-        asked = self._key("request", requirements, dict(runtime))
-        pinned = all_pinned(requirements)
-        kept = self._kept("dependencies", asked) if pinned else None
+        asked = self._key("request", asdict(wanted), dict(runtime))
+        kept = self._kept("dependencies", asked) if wanted.pinned else None
         if kept:
             return Made(kept.layer, kept.lock)
         uv = Uv(self._directory("dependencies"))
         with self.stages.stage("resolve"):
-            lock = resolve(uv, requirements, runtime, self.target)
+            lock = resolve(uv, wanted, runtime, self.target)
         self.progress(f"Resolved {len(lock.pins)} packages: {', '.join(lock.versions())}.")
-        return self._of_lock(uv, lock, (asked,) if pinned else ()) if lock.pins else None
+        return self._of_lock(uv, lock, (asked,) if wanted.pinned else ()) if lock.pins else None
 
     def _of_lock(self, uv: Uv, lock: Lock, more_keys: tuple[str, ...]) -> Made:
         key = self._key("lock", lock.digest)

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from flow_operator.api.wire import BuildFile, BuildRequest, RegistryEndpoint
-from flow_operator.images.errors import BadRequestError, SourceChangedError
+from flow_operator.images.dependencies import Wanted
+from flow_operator.images.errors import BadRequestError, InvalidLockError, SourceChangedError
 from flow_operator.images.layers import Entry
+from flow_operator.images.locks import LockFile
 from flow_operator.images.reference import Reference, parse_reference
 from flow_operator.images.requirements import parse_requirements
 from flow_operator.images.runtime import host_architecture
@@ -29,6 +31,7 @@ _SHAPES: dict[str, tuple[type, type]] = {
     "tag": (str, str),
     "architecture": (str, str),
     "files": (list, dict),
+    "lock": (dict, str),
     "pythonDependencies": (list, str),
     "env": (dict, str),
     "annotations": (dict, str),
@@ -45,7 +48,7 @@ class Plan:
     repository: str  # the public name, as it was written
     target: Reference
     files: tuple[BuildFile, ...]
-    requirements: tuple[str, ...]
+    wanted: Wanted
     env: Mapping[str, str]
     annotations: Mapping[str, str]
     registries: Mapping[str, RegistryEndpoint]
@@ -73,7 +76,7 @@ def checked(request: BuildRequest) -> Plan:
         repository=repository,
         target=parse_reference(f"{repository}:{tag}" if tag else repository),
         files=_checked_files(request.get("files", [])),
-        requirements=parse_requirements(request.get("pythonDependencies", ())),
+        wanted=Wanted(parse_requirements(request.get("pythonDependencies", ())), _lock(request.get("lock"))),
         env=_variables(request.get("env", {})),
         annotations=dict(request.get("annotations", {})),
         registries=request.get("registries", {}),
@@ -94,6 +97,17 @@ def _verified(file: BuildFile) -> bytes:
     if hashlib.sha256(data).hexdigest() != file["sha256"].removeprefix("sha256:"):
         raise SourceChangedError(f"{file['source']} has changed since the build was decided on.")
     return data
+
+
+def _lock(file: BuildFile | None) -> LockFile | None:
+    if not file:
+        return None
+    _check_keys(file, "The lock")
+    name = file["path"]
+    try:
+        return LockFile(name, _verified(file).decode())
+    except UnicodeDecodeError:
+        raise InvalidLockError(f"{name} is no text.") from None
 
 
 def _check_shape(request: Any) -> None:
@@ -124,8 +138,7 @@ def _checked_files(files: list[BuildFile]) -> tuple[BuildFile, ...]:
 
 
 def _checked_file(file: BuildFile) -> BuildFile:
-    if not all(isinstance(file.get(key), str) for key in get_type_hints(BuildFile)):
-        raise BadRequestError("A file of the build request lacks path, source or sha256.")
+    _check_keys(file, "A file")
     path = file["path"]
     if (
         not path.startswith("/")
@@ -136,6 +149,11 @@ def _checked_file(file: BuildFile) -> BuildFile:
     ):
         raise BadRequestError(f"{path!r} is not an absolute path of a file.")
     return file
+
+
+def _check_keys(file: BuildFile, subject: str) -> None:
+    if not all(isinstance(file.get(key), str) for key in get_type_hints(BuildFile)):
+        raise BadRequestError(f"{subject} of the build request lacks path, source or sha256.")
 
 
 def _variables(env: Mapping[str, str]) -> dict[str, str]:

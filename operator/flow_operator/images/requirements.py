@@ -1,8 +1,9 @@
-"""Requirement lines and locks as values: what a user may write, and what uv answers."""
+"""Requirement lines and locks as values: what a user may write, and what uv answers. Lock files: see locks.py."""
 
 from __future__ import annotations
 
 import hashlib
+import platform
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -36,12 +37,17 @@ class Pin:
     @property
     def version(self) -> str:
         """Its version, or its URL."""
-        return self.requirement.url or str(self.requirement.specifier).removeprefix("==")
+        return self.requirement.url or str(self.requirement.specifier).lstrip("=")
 
-    def applies(self, python: str) -> bool:
+    def applies(self, python: str, machine: str) -> bool:
         """Whether its marker holds on Linux with a Python minor version."""
         marker = self.requirement.marker
-        return marker is None or marker.evaluate(_environment(python))
+        return marker is None or marker.evaluate(_environment(python, machine))
+
+    def chosen(self) -> Pin:
+        """Without what led to it: marker and extras."""
+        url = self.requirement.url
+        return Pin(Requirement(f"{self.name} @ {url}" if url else f"{self.name}=={self.version}"), self.hashes)
 
     def __str__(self) -> str:
         return " ".join([str(self.requirement), *(f"--hash={one}" for one in self.hashes)])
@@ -71,9 +77,10 @@ class Lock:
         """The packages that are not there already in the same version."""
         return Lock(tuple(pin for pin in self.pins if versions.get(pin.name) != pin.version))
 
-    def on(self, python: str) -> Lock:
-        """The packages one Python minor version needs."""
-        return Lock(tuple(pin for pin in self.pins if pin.applies(python)))
+    def on(self, python: str, machine: str = "") -> Lock:
+        """The packages one Python minor version needs on Linux: equal ones, wherever they were read, are one lock."""
+        pins = (pin.chosen() for pin in self.pins if pin.applies(python, machine or platform.machine()))
+        return Lock(tuple(sorted(pins, key=str)))
 
 
 def parse_lock(text: str) -> Lock:
@@ -86,6 +93,13 @@ def parse_lock(text: str) -> Lock:
 def parse_requirements(lines: Iterable[str]) -> tuple[str, ...]:
     """A user's lines, checked and in one order: names, versions, markers and URLs of wheels, no options, no files."""
     return tuple(sorted({str(_requirement(line)) for line in lines if line.strip()}))
+
+
+def is_wheel_url(url: str) -> bool:
+    """Whether a URL is that of a wheel on a server."""
+    parts = urlsplit(url)
+    # "${": uv would put the builder's environment, index credentials included, into somebody's URL.
+    return parts.scheme in ("https", "http") and parts.path.endswith(".whl") and "${" not in url
 
 
 def all_pinned(requirements: Iterable[str]) -> bool:
@@ -113,14 +127,12 @@ def _requirement(line: str) -> Requirement:
 
 
 def _check_url(line: str, url: str) -> None:
-    parts = urlsplit(url)
-    # "${": uv would put the builder's environment, index credentials included, into somebody's URL.
-    if parts.scheme not in ("https", "http") or not parts.path.endswith(".whl") or "${" in line:
+    if not is_wheel_url(url):
         raise DependencyHasNoWheelError(f"pythonDependencies has {line!r}: a URL must be that of a wheel, by https.")
 
 
-def _environment(python: str) -> dict[str, str]:
-    linux = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
+def _environment(python: str, machine: str) -> dict[str, str]:
+    linux = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": machine}
     cpython = {"implementation_name": "cpython", "platform_python_implementation": "CPython"}
     return {**_defaults(), **linux, **cpython, "python_version": python, "python_full_version": f"{python}.0"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ from flow_operator.images.errors import (
     BuildError,
     DependencyConflictError,
     DependencyFailedError,
+    DependencyHashMismatchError,
     DependencyHasNoWheelError,
     DependencyNotFoundError,
     IndexUnreachableError,
@@ -30,6 +32,7 @@ _MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "ppc64le": "ppc64le", "s390x
 # The first words that are found name the failure. Order: causes before their consequences.
 _FAILURES: dict[type[BuildError], tuple[str, ...]] = {
     BuilderDiskFullError: ("No space left on device", "Disk quota exceeded"),
+    DependencyHashMismatchError: ("Hash mismatch for",),
     IndexUnreachableError: ("Failed to fetch", "error sending request", "dns error", "invalid peer certificate"),
     DependencyHasNoWheelError: ("no usable wheels", "no wheels with a matching", "only has source distributions"),
     DependencyNotFoundError: ("was not found in", "there is no version of", "there are no versions of"),
@@ -47,10 +50,14 @@ class Target:
     architecture: str  # GOARCH: "amd64"
     libc: str = "gnu"  # or "musl"
 
+    @property
+    def machine(self) -> str:
+        """The architecture as markers and wheels have it."""
+        return _MACHINES.get(self.architecture, self.architecture)
+
     def options(self) -> list[str]:
         """uv's words for it. `gnu` is manylinux_2_28 there: Debian 10, RHEL 8 and everything younger."""
-        machine = _MACHINES.get(self.architecture, self.architecture)
-        platform = f"{machine}-unknown-linux-{self.libc}"
+        platform = f"{self.machine}-unknown-linux-{self.libc}"
         return ["--python-version", self.python, "--python-platform", platform]
 
 
@@ -66,24 +73,39 @@ class Uv:
         lock.write_text(preferences)  # uv keeps what it finds in its output file
         files = [self._file("requirements.in", requirements), "-c", self._file("constraints.in", constraints)]
         options = ["--generate-hashes", "--no-header", "--no-annotate", "--output-file", str(lock)]
-        self._run("compile", *files, *options, *_wheels_for(target))
+        self._pip("compile", *files, *options, *_wheels_for(target))
         return lock.read_text()
 
     def install(self, lock: str, target: Target, directory: Path) -> None:
         """Unpack the wheels of a lock, and nothing else, into a directory."""
         files = ["-r", self._file("install.lock", lock), "--target", str(directory)]
-        self._run("install", *files, "--no-deps", "--require-hashes", *_wheels_for(target))
+        self._pip("install", *files, "--no-deps", "--require-hashes", *_wheels_for(target))
+
+    def export(self, lock: str, project: str, requires: str) -> str:
+        """A uv.lock as lines with hashes and markers: what a project needs, without its groups and extras."""
+        folder = self.work / "export"
+        folder.mkdir(exist_ok=True)
+        (folder / "uv.lock").write_text(lock)
+        # As much of a project as uv asks for; frozen, it is not compared with the lock.
+        head = f'[project]\nname = {json.dumps(project)}\nversion = "0"\nrequires-python = {json.dumps(requires)}\n'
+        (folder / "pyproject.toml").write_text(head)
+        options = ["--frozen", "--offline", "--no-emit-project", "--no-default-groups", "--no-annotate", "--no-header"]
+        return self._run("export", "--format", "requirements.txt", *options, "--project", str(folder), *_QUIETLY)
 
     def _file(self, name: str, text: str) -> str:
         path = self.work / name
         path.write_text(text)
         return str(path)
 
-    def _run(self, *arguments: str) -> None:
-        command = [uv.find_uv_bin(), "pip", *arguments, "--python", sys.executable, *_QUIETLY]
+    def _pip(self, *arguments: str) -> None:
+        self._run("pip", *arguments, "--python", sys.executable, *_QUIETLY)
+
+    def _run(self, *arguments: str) -> str:
+        command = [uv.find_uv_bin(), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, env=self._environment(), cwd=self.work)
         if done.returncode != 0:
             raise uv_error(done.stderr)
+        return done.stdout
 
     def _environment(self) -> dict[str, str]:
         """The pod's environment (its index settings are uv's own); a cache of our own where HOME is read-only."""

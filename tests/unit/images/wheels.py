@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -43,3 +44,34 @@ def make_wheel(
 def lock_line(wheel: Path) -> str:
     name, version, *_ = wheel.name.split("-")
     return f"{name}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+
+
+def make_uv_lock(*packages: Mapping[str, Any], requires: str = ">=3.11", root: str = 'virtual = "."') -> str:
+    """A uv.lock of a project `mine` that needs some packages: name, version, hash, marker, source."""
+    needs = ", ".join(_dependency(package, packages) for package in packages)
+    head = f'version = 1\nrevision = 3\nrequires-python = "{requires}"\n'
+    mine = f'[[package]]\nname = "mine"\nversion = "0.1"\nsource = {{ {root} }}\ndependencies = [{needs}]\n'
+    return "\n".join([head, *map(_locked_package, packages), mine])
+
+
+def _source(package: Mapping[str, Any]) -> str:
+    default = 'registry = "https://pypi.org/simple"'
+    return f"{{ {package.get('source', default)} }}"
+
+
+def _dependency(package: Mapping[str, Any], packages: tuple[Mapping[str, Any], ...]) -> str:
+    marker = f', marker = "{package["marker"]}"' if "marker" in package else ""
+    several = sum(each["name"] == package["name"] for each in packages) > 1
+    which = f', version = "{package["version"]}", source = {_source(package)}' if several else ""
+    return f'{{ name = "{package["name"]}"{which}{marker} }}'
+
+
+def _locked_package(package: Mapping[str, Any]) -> str:
+    name, version = package["name"], package["version"]
+    head = f'[[package]]\nname = "{name}"\nversion = "{version}"\nsource = {_source(package)}\n'
+    stem = f"https://files.test/{name.replace('-', '_')}-{version}"
+    if package.get("sdist"):
+        return f'{head}sdist = {{ url = "{stem}.tar.gz", hash = "{package["hash"]}" }}\n'
+    if "source" in package:
+        return head
+    return f'{head}wheels = [{{ url = "{stem}-py3-none-any.whl", hash = "{package["hash"]}" }}]\n'
