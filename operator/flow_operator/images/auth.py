@@ -10,6 +10,8 @@ from flow_operator.images.border import registry_errors, status_error
 from flow_operator.images.errors import RegistryFailedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpx
 
     from flow_operator.images.credentials import Credential
@@ -21,9 +23,9 @@ _CLIENT_ID = "flow-operator"
 class Login:
     """The Authorization header of one registry: none at first, then what its challenge asks for."""
 
-    def __init__(self, registry: str, credential: Credential | None, scopes: tuple[str, ...]) -> None:
+    def __init__(self, registry: str, find: Callable[[], Credential | None], scopes: tuple[str, ...]) -> None:
         self._registry = registry
-        self._credential = credential
+        self._find = find  # asked at every challenge: a helper may know another credential by then
         self._scopes = scopes
         self._lock = threading.Lock()
         self.header = ""
@@ -35,13 +37,17 @@ class Login:
                 self.header = self._fresh(client, challenge.headers.get("WWW-Authenticate", ""))
             return self.header not in ("", sent) or self.header.startswith("Bearer ")
 
+    def forget(self) -> None:
+        """Log in anew at the next challenge."""
+        with self._lock:
+            self.header = ""
+
     def _fresh(self, client: httpx.Client, challenge: str) -> str:
         scheme, _, rest = challenge.partition(" ")
         if scheme.lower() == "bearer":
             return "Bearer " + self._token(client, dict(_PARAMETER.findall(rest)))
-        if scheme.lower() == "basic" and self._credential:
-            return self._credential.basic()
-        return ""
+        credential = self._find() if scheme.lower() == "basic" else None
+        return credential.basic() if credential else ""
 
     def _token(self, client: httpx.Client, challenge: dict[str, str]) -> str:
         scopes = sorted({*self._scopes, *challenge.get("scope", "").split()})
@@ -56,7 +62,7 @@ class Login:
             raise RegistryFailedError(f"Registry {self._registry} sent a login without a token.") from None
 
     def _ask(self, client: httpx.Client, realm: str, service: str, scopes: list[str]) -> httpx.Response:
-        credential = self._credential
+        credential = self._find()
         if credential and credential.identity_token:
             form = {
                 "grant_type": "refresh_token",

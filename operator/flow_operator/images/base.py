@@ -1,4 +1,7 @@
-"""The base image: its manifest for one architecture, and its config."""
+"""The base image: its manifest for one architecture, and its config.
+
+What this host has of it already is not fetched: a tag is looked up with one HEAD, and only what a digest names is kept.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from flow_operator.images.errors import BaseImageNotFoundError
 from flow_operator.images.oci import INDEXES, Descriptor, Manifest, as_oci_layer
 
 if TYPE_CHECKING:
+    from flow_operator.images.host_cache import HostCache
     from flow_operator.images.reference import Reference
     from flow_operator.images.registry import Repository
 
@@ -31,12 +35,12 @@ class Base:
         return str(self.reference)
 
 
-def read_base(reference: Reference, repository: Repository, architecture: str) -> Base:
-    """Fetch what must be known of a base: two or three requests, and no layer."""
+def read_base(reference: Reference, repository: Repository, architecture: str, cache: HostCache) -> Base:
+    """Fetch what must be known of a base: one to three requests, and no layer."""
     try:
-        manifest = _manifest(reference, repository, architecture)
+        manifest = _manifest(reference, repository, architecture, cache)
         document = manifest.json()
-        config = json.loads(repository.blob(document["config"]))
+        config = json.loads(_config(document["config"], repository, cache))
         diff_ids = config["rootfs"]["diff_ids"]
         layers = tuple(as_oci_layer(layer) for layer in document["layers"])
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -48,18 +52,39 @@ def read_base(reference: Reference, repository: Repository, architecture: str) -
     return Base(reference, repository, manifest.digest, architecture, layers, config)
 
 
-def _manifest(reference: Reference, repository: Repository, architecture: str) -> Manifest:
-    manifest = _existing(reference, repository, reference.version)
+def _manifest(reference: Reference, repository: Repository, architecture: str, cache: HostCache) -> Manifest:
+    manifest = _existing(reference, repository, reference.version, cache)
     if manifest.media_type.partition(";")[0] not in INDEXES and "manifests" not in manifest.json():
         return manifest
-    return _existing(reference, repository, _chosen(reference, manifest.json(), architecture))
+    return _existing(reference, repository, _chosen(reference, manifest.json(), architecture), cache)
 
 
-def _existing(reference: Reference, repository: Repository, version: str) -> Manifest:
+def _existing(reference: Reference, repository: Repository, version: str, cache: HostCache) -> Manifest:
+    kept = cache.content(_unmoved(repository, version, cache))
+    if kept is not None:
+        return Manifest(kept, "")
     manifest = repository.manifest(version)
     if manifest is None:
         raise BaseImageNotFoundError(f"There is no image {reference}.")
+    cache.keep(manifest.body)
+    cache.keep_note(manifest.digest, "tag", repository.public, version)
     return manifest
+
+
+def _unmoved(repository: Repository, version: str, cache: HostCache) -> str:
+    """The digest of a tag this host has seen before: what the registry says that it is now."""
+    if version.startswith("sha256:"):
+        return version
+    seen = cache.note("tag", repository.public, version)
+    return (repository.digest_of(version) or "") if seen else ""
+
+
+def _config(descriptor: Descriptor, repository: Repository, cache: HostCache) -> bytes:
+    data = cache.content(descriptor["digest"])
+    if data is None:
+        data = repository.blob(descriptor)
+        cache.keep(data)
+    return data
 
 
 def _chosen(reference: Reference, index: dict[str, Any], architecture: str) -> str:

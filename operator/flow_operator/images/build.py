@@ -1,7 +1,7 @@
 """What a builder is, and the default one: layers appended to a base image, without a daemon.
 
 request -> plan -> code layer          (the bytes are compared before anything is asked of a network)
-                -> base                (manifest, config, which Python)
+                -> base                (manifest, config, which Python; the target's tag is looked up meanwhile)
                 -> runtime layer       (where the base lacks it)       } from the target's repository when an
                 -> dependency layer    (where there are any)           } earlier build kept them there
                 -> image -> push -> report
@@ -11,21 +11,24 @@ from __future__ import annotations
 
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from flow_operator.api.wire import BuildReport, BuildRequest, LayerReport
 from flow_operator.images.base import Base, read_base
+from flow_operator.images.clients import SHARED, Clients
 from flow_operator.images.connections import Connections
 from flow_operator.images.credentials import Keychain, keychain_from
 from flow_operator.images.errors import disk_errors
+from flow_operator.images.host_cache import HostCache, host_cache
 from flow_operator.images.image import LOCK_ANNOTATION, Image, compose, labels_for
 from flow_operator.images.layer_cache import LayerCache
 from flow_operator.images.layers import Layer, write_layer
 from flow_operator.images.package_layers import Made, PackageLayers
 from flow_operator.images.progress import Progress, Stages, silent
-from flow_operator.images.push import Pushed, StaleCacheError, push
+from flow_operator.images.push import DryRun, Publisher, Push, Pushed, StaleCacheError
 from flow_operator.images.python_version import libc_of, python_of
 from flow_operator.images.request import Plan, checked, code_entries
 from flow_operator.images.retries import Retries
@@ -33,8 +36,6 @@ from flow_operator.images.runtime import runtime_of
 from flow_operator.images.uv import Target
 
 if TYPE_CHECKING:
-    import httpx
-
     from flow_operator.images.registry import Repository
 
 
@@ -53,23 +54,22 @@ class LayersBuilder:
         *,
         keychain: Keychain | None = None,
         retries: Retries | None = None,
-        transport: httpx.BaseTransport | None = None,
+        clients: Clients = SHARED,
+        cache: HostCache | None = None,
         progress: Progress = silent,
     ) -> None:
         self._keychain = keychain or keychain_from()
         self._retries = retries or Retries(progress=progress)
-        self._transport = transport
+        self._clients = clients
+        self._cache = cache or host_cache()
         self._progress = progress
 
     def build(self, request: BuildRequest) -> BuildReport:
         """The image by digest. Raises `errors.BuildError` when there is none."""
         plan = checked(request)
-        with (
-            disk_errors(),
-            tempfile.TemporaryDirectory(prefix="flow-operator-") as work,
-            Connections(plan, self._keychain, self._retries, self._transport) as connections,
-        ):
-            return _Build(plan, connections, Path(work), self._progress).run()
+        connections = Connections(plan, self._keychain, self._retries, self._clients)
+        with disk_errors(), tempfile.TemporaryDirectory(prefix="flow-operator-") as work:
+            return _Build(plan, connections, self._cache, Path(work), self._progress).run()
 
 
 @dataclass(frozen=True)
@@ -84,29 +84,40 @@ class _Packages:
 class _Build:
     """One build."""
 
-    def __init__(self, plan: Plan, connections: Connections, work: Path, progress: Progress) -> None:
+    def __init__(self, plan: Plan, connections: Connections, cache: HostCache, work: Path, progress: Progress) -> None:
         self._plan = plan
         self._connections = connections
         self._target: Repository = connections.repository(plan.target)
+        self._cache = cache
         self._work = work
         self._progress = progress
         self._stages = Stages()
 
     def run(self) -> BuildReport:
         code = self._code()
-        with self._stages.stage("base"):
-            base, target = self._base()
-        try:
-            return self._finished(base, target, code, LayerCache(self._target, self._progress))
-        except StaleCacheError:
-            self._progress("A layer kept by an earlier build is gone: making it again.")
-            return self._finished(base, target, code, None)
+        with closing(self._publisher()) as publisher:
+            publisher.begin(code)
+            with self._stages.stage("base"):
+                base, target = self._base()
+            publisher.look()
+            cache = LayerCache(self._target, self._cache, self._progress)
+            try:
+                return self._finished(base, target, code, cache, publisher)
+            except StaleCacheError:
+                self._progress("A layer kept by an earlier build is gone: making it again.")
+                return self._finished(base, target, code, None, publisher)
 
-    def _finished(self, base: Base, target: Target, code: tuple[Layer, ...], cache: LayerCache | None) -> BuildReport:
+    def _publisher(self) -> Publisher:
+        return Push(self._target, self._plan.target.tag, self._progress) if self._plan.push else DryRun()
+
+    def _finished(
+        self, base: Base, target: Target, code: tuple[Layer, ...], cache: LayerCache | None, publisher: Publisher
+    ) -> BuildReport:
         packages = self._packages(base, target, cache)
         image = self._image(base, target, packages, code)
         with self._stages.stage("push"):
-            pushed = push(image, self._target, self._plan.target.tag, self._progress)
+            pushed = publisher.finish(image)
+        if self._plan.push:
             self._keep(packages)
         return self._report(image, packages, pushed)
 
@@ -118,7 +129,7 @@ class _Build:
 
     def _base(self) -> tuple[Base, Target]:
         reference = self._plan.base
-        base = read_base(reference, self._connections.repository(reference), self._plan.architecture)
+        base = read_base(reference, self._connections.repository(reference), self._plan.architecture, self._cache)
         target = Target(python_of(base), base.architecture, libc_of(base.config))
         self._progress(f"Base {reference} is {base.digest} (Python {target.python}, {target.architecture}).")
         return base, target
@@ -142,7 +153,7 @@ class _Build:
         return compose(base, layers, self._plan.env, labels, {**lock, **self._plan.annotations})
 
     def _keep(self, packages: _Packages) -> None:
-        cache = LayerCache(self._target, self._progress)
+        cache = LayerCache(self._target, self._cache, self._progress)
         for made in packages.made:
             if made.keys:
                 cache.put(made.layer, made.lock, *made.keys)

@@ -1,60 +1,34 @@
-"""One registry over HTTP: endpoint, login, timeouts, errors, retries. What is asked is in `registry.py`."""
+"""One registry over HTTP: endpoint, login, errors, retries. What is asked is in `registry.py`."""
 
 from __future__ import annotations
 
-import os
-import ssl
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import httpx
 
-from flow_operator.images.auth import Login
 from flow_operator.images.border import registry_errors, status_error
-from flow_operator.images.errors import BadRequestError, RegistryFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from flow_operator.images.auth import Login
     from flow_operator.images.blobs import Blob
-    from flow_operator.images.credentials import Credential
+    from flow_operator.images.clients import Client
     from flow_operator.images.retries import Retries
-
-_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 
 
 class Connection:
-    """Requests to one registry; safe to use from several threads."""
+    """Requests of one build to one registry; safe to use from several threads."""
 
-    def __init__(
-        self,
-        registry: str,
-        endpoint: str,
-        *,
-        credential: Credential | None = None,
-        scopes: tuple[str, ...] = (),
-        retries: Retries,
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
+    def __init__(self, registry: str, endpoint: str, client: Client, login: Login, retries: Retries) -> None:
         self.registry = registry
         self.retries = retries
-        self._login = Login(registry, credential, scopes)
+        self.known = client.known
+        self._login = login
+        self._client = client.http
         with registry_errors(registry):
             self._endpoint = httpx.URL(endpoint)
-            plain = self._endpoint.scheme == "http"
-            self._client = httpx.Client(
-                timeout=_TIMEOUT,
-                verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else _trust(),
-                transport=transport,
-                mounts={"https://": _OnDemand()} if plain and not transport else None,
-                event_hooks={"request": [self._refuse_plain_http]},
-                headers={"User-Agent": "flow-operator"},
-            )
-
-    def close(self) -> None:
-        """Let the sockets go."""
-        self._client.close()
 
     def url(self, path: str) -> httpx.URL:
         """A path below `/v2/`."""
@@ -120,6 +94,8 @@ class Connection:
                 return response
             response.read()
             response.close()
+        if response.status_code == 403:
+            self._login.forget()  # the next build may be allowed more
         raise status_error(self.registry, what, response)
 
     def _send(
@@ -147,42 +123,6 @@ class Connection:
         ours = (url.scheme, url.netloc) == (self._endpoint.scheme, self._endpoint.netloc)
         return {"Authorization": self._login.header} if ours and self._login.header else {}
 
-    def _refuse_plain_http(self, request: httpx.Request) -> None:
-        if request.url.scheme == "http" and self._endpoint.scheme == "https":
-            raise RegistryFailedError(
-                f"Registry {self.registry} sends us to a plain http:// address.",
-                remedy="Let the registry know its public https:// name, or write an http:// endpoint if it has none.",
-                retryable=False,
-            )
-
 
 def _iterated(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield from pieces
-
-
-class _OnDemand(httpx.BaseTransport):
-    """HTTPS for a registry of plain HTTP, should it redirect there: trust takes 25 ms to load."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._transport: httpx.HTTPTransport | None = None
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request."""
-        with self._lock:
-            self._transport = self._transport or httpx.HTTPTransport(verify=_trust())
-        return self._transport.handle_request(request)
-
-    def close(self) -> None:
-        """Let the sockets go."""
-        if self._transport:
-            self._transport.close()
-
-
-def _trust() -> ssl.SSLContext:
-    """The authorities of SSL_CERT_FILE, else httpx's own."""
-    bundle = os.environ.get("SSL_CERT_FILE")
-    try:
-        return ssl.create_default_context(cafile=bundle) if bundle else httpx.create_ssl_context()
-    except OSError:
-        raise BadRequestError(f"SSL_CERT_FILE is {bundle}, which cannot be read as certificates.") from None

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flow_operator.images.clients import Trust
 from flow_operator.images.connection import Connection
 from flow_operator.images.endpoints import endpoint_of
 from flow_operator.images.registry import Repository
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    import httpx
-
+    from flow_operator.images.clients import Clients
     from flow_operator.images.credentials import Keychain
     from flow_operator.images.reference import Reference
     from flow_operator.images.request import Plan
@@ -20,23 +18,14 @@ if TYPE_CHECKING:
 
 
 class Connections:
-    """Opens a connection when it is first needed; closes them all."""
+    """Makes a connection when it is first needed."""
 
-    def __init__(self, plan: Plan, keychain: Keychain, retries: Retries, transport: httpx.BaseTransport | None) -> None:
+    def __init__(self, plan: Plan, keychain: Keychain, retries: Retries, clients: Clients) -> None:
         self._plan = plan
         self._keychain = keychain
         self._retries = retries
-        self._transport = transport
+        self._clients = clients
         self._open: dict[str, Connection] = {}
-
-    def __enter__(self) -> Connections:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        for connection in self._open.values():
-            connection.close()
 
     def repository(self, reference: Reference) -> Repository:
         """The repository a reference names."""
@@ -46,14 +35,12 @@ class Connections:
         return Repository(self._open[registry], reference.repository)
 
     def _connect(self, registry: str) -> Connection:
-        return Connection(
-            registry,
-            endpoint_of(registry, self._plan.registries),
-            credential=self._keychain.find(registry),
-            scopes=self._scopes(registry),
-            retries=self._retries,
-            transport=self._transport,
-        )
+        written = self._plan.registries.get(registry, {})
+        endpoint = endpoint_of(registry, self._plan.registries)
+        trust = Trust.now(written.get("ca", ""), insecure=written.get("insecure", False))
+        client = self._clients.client(registry, endpoint, trust)
+        login = self._clients.login(registry, endpoint, self._keychain, self._scopes(registry))
+        return Connection(registry, endpoint, client, login, self._retries)
 
     def _scopes(self, registry: str) -> tuple[str, ...]:
         """Push where the image goes, pull where the base is; both in one token where that is one registry."""

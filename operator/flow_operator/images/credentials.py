@@ -42,6 +42,13 @@ class Keychain:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._config = config
+        self._content = json.dumps(config, sort_keys=True)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Keychain) and self._content == other._content
+
+    def __hash__(self) -> int:
+        return hash(self._content)
 
     def find(self, registry: str) -> Credential | None:
         """The credential for a registry's public name, if there is one."""

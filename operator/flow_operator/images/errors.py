@@ -14,6 +14,7 @@
     |   +-- RegistryForbiddenError
     |   +-- RegistryRateLimitedError  retryable
     |   +-- RegistryFailedError       retryable when the registry says 5xx
+    |   +-- TagLostError              retryable
     |   `-- DigestMismatchError
     +-- DependencyError
     |   +-- DependencyNotFoundError
@@ -34,20 +35,22 @@ import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
-from flow_operator.api.errors import FlowOperatorError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class BuildError(FlowOperatorError):
+class BuildError(Exception):
     """A build that ended without an image: what happened, and what to do."""
 
     reason: ClassVar[str]
+    remedy: str
     retryable: bool = False
 
     def __init__(self, message: str, *, remedy: str | None = None, retryable: bool | None = None) -> None:
-        super().__init__(message, remedy=remedy)
+        super().__init__(message)
+        self.message = message
+        if remedy is not None:
+            self.remedy = remedy
         if retryable is not None:
             self.retryable = retryable
 
@@ -146,6 +149,16 @@ class RegistryFailedError(RegistryError):
 
     reason = "RegistryFailed"
     remedy = "Look at the registry's own logs."
+    retryable = True
+
+
+class TagLostError(RegistryError):
+    """A tag that the registry took and does not have."""
+
+    reason = "TagLost"
+    remedy = (
+        "Look for what deletes or moves this tag: a clean-up rule of the registry, or another build that pushes it."
+    )
     retryable = True
 
 

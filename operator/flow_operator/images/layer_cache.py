@@ -2,6 +2,7 @@
 
 A layer of packages is kept under a tag of its own, `flow-operator-cache-<kind>-<key>`, as an image of one layer:
 one GET replaces resolving, installing and compressing, and the registry's clean-up sees that the layer is in use.
+The host keeps what it has read: a layer that is gone from the registry meanwhile is noticed when the image is pushed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from flow_operator.images.layers import FORMAT, Kind, Layer
 from flow_operator.images.oci import CONFIG, LAYER_GZIP, MANIFEST, Descriptor, Manifest, canonical
 
 if TYPE_CHECKING:
+    from flow_operator.images.host_cache import HostCache
     from flow_operator.images.progress import Progress
     from flow_operator.images.registry import Repository
 
@@ -45,17 +47,23 @@ def tag_of(kind: str, key: str) -> str:
 class LayerCache:
     """The layers kept in one repository."""
 
-    def __init__(self, repository: Repository, progress: Progress) -> None:
+    def __init__(self, repository: Repository, host: HostCache, progress: Progress) -> None:
         self._repository = repository
+        self._host = host
         self._progress = progress
 
     def get(self, kind: Kind, key: str) -> Cached | None:
         """The layer made from these inputs, if an earlier build kept it."""
-        manifest = self._repository.manifest(tag_of(kind, key))
+        tag = tag_of(kind, key)
+        seen = self._host.content(self._host.note("layer", self._repository.public, tag))
+        manifest = Manifest(seen, "") if seen is not None else self._repository.manifest(tag)
         try:
-            return _read(kind, key, manifest) if manifest else None
+            cached = _read(kind, key, manifest) if manifest else None
         except (KeyError, ValueError, TypeError, IndexError):
             return None  # somebody else's tag
+        if cached and manifest and seen is None:
+            self._note(tag, manifest)
+        return cached
 
     def put(self, layer: Layer, lock: str, *keys: str) -> None:
         """Keep a layer that is in the repository already. A registry that refuses costs time later, no more."""
@@ -63,9 +71,15 @@ class LayerCache:
         try:
             self._repository.upload(config)
             for key in keys:
-                self._repository.put_manifest(tag_of(layer.kind, key), _manifest(layer, lock, key, config))
+                tag, manifest = tag_of(layer.kind, key), _manifest(layer, lock, key, config)
+                self._repository.put_manifest(tag, manifest)
+                self._note(tag, manifest)
         except RegistryError as error:
             self._progress(f"The {layer.kind} layer is not kept for the next build: {error.message}")
+
+    def _note(self, tag: str, manifest: Manifest) -> None:
+        self._host.keep(manifest.body)
+        self._host.keep_note(manifest.digest, "layer", self._repository.public, tag)
 
 
 def _config(layer: Layer) -> dict[str, object]:

@@ -46,15 +46,15 @@ class Repository:
         self._verify(version if version.startswith("sha256:") else said, manifest.digest)
         return manifest
 
-    def digest_of(self, version: str) -> str:
-        """What a tag points to, for one HEAD; empty when it does not exist or the registry does not say."""
+    def digest_of(self, version: str) -> str | None:
+        """What a tag points to, for one HEAD; empty when the registry does not say, None when there is no such tag."""
         answer = self.connection.ask(
             "HEAD",
             f"{self.name}/manifests/{version}",
             f"look up {version} of {self.name}",
             headers={"Accept": ", ".join(ACCEPTED)},
         )
-        return "" if answer.status_code == 404 else str(answer.headers.get("Docker-Content-Digest", ""))
+        return None if answer.status_code == 404 else str(answer.headers.get("Docker-Content-Digest", ""))
 
     def put_manifest(self, version: str, manifest: Manifest) -> None:
         """Store a manifest under a tag or its digest."""
@@ -73,7 +73,15 @@ class Repository:
     def has(self, digest: str) -> bool:
         """Whether a blob is here already."""
         answer = self.connection.ask("HEAD", f"{self.name}/blobs/{digest}", f"look up a blob of {self.name}")
-        return answer.status_code != 404
+        return self._noted(digest, answer.status_code != 404)
+
+    def knows(self, digest: str) -> bool:
+        """Whether this process saw the blob here a moment ago."""
+        return self.connection.known.has(self.name, digest)
+
+    def forget(self) -> None:
+        """Ask for every blob again."""
+        self.connection.known.forget(self.name)
 
     def blob(self, descriptor: Descriptor) -> bytes:
         """A small blob, whole and verified."""
@@ -83,7 +91,7 @@ class Repository:
                 return b"".join(pieces)
 
         if descriptor["size"] > _MEMORY:
-            raise RegistryFailedError(f"{self._public} has a config of {descriptor['size']} bytes.", retryable=False)
+            raise RegistryFailedError(f"{self.public} has a config of {descriptor['size']} bytes.", retryable=False)
         return self.connection.retries.run(read)
 
     @contextmanager
@@ -92,7 +100,7 @@ class Repository:
         digest = descriptor["digest"]
         with self.connection.streaming(f"{self.name}/blobs/{digest}", f"give a blob of {self.name}") as answer:
             if answer.status_code == 404:
-                raise RegistryFailedError(f"{self._public} lacks its own blob {digest}.", retryable=False)
+                raise RegistryFailedError(f"{self.public} lacks its own blob {digest}.", retryable=False)
             yield self._verified(answer, descriptor)
 
     def mount(self, blob: Blob, source: str) -> bool:
@@ -104,11 +112,12 @@ class Repository:
             params={"mount": blob.digest, "from": source},
         )
         # 202 means "not mounted, here is an upload session": it is left to expire.
-        return answer.status_code == 201
+        return self._noted(blob.digest, answer.status_code == 201)
 
     def upload(self, blob: Blob) -> None:
         """Send a blob, from the start again when the connection breaks."""
         self.connection.retries.run(lambda: self._upload_once(blob))
+        self._noted(blob.digest, there=True)
 
     def _upload_once(self, blob: Blob) -> None:
         what = f"take a blob into {self.name}"
@@ -124,9 +133,14 @@ class Repository:
             self.connection.once("PUT", location, what, params={"digest": blob.digest}, headers=length, blob=body)
         )
 
+    def _noted(self, digest: str, there: bool) -> bool:
+        if there:
+            self.connection.known.add(self.name, digest)
+        return there
+
     def _going_on(self, answer: httpx.Response) -> httpx.Response:
         if answer.status_code == 404:
-            raise RegistryFailedError(f"{self._public} lost an upload on the way.", retryable=True)
+            raise RegistryFailedError(f"{self.public} lost an upload on the way.", retryable=True)
         return answer
 
     def _location(self, answer: httpx.Response) -> httpx.URL:
@@ -146,10 +160,11 @@ class Repository:
 
     def _verify(self, expected: str, got: str) -> None:
         if expected and expected != got:
-            raise DigestMismatchError(f"{self._public} answered with {got} when asked for {expected}.")
+            raise DigestMismatchError(f"{self.public} answered with {got} when asked for {expected}.")
 
     @property
-    def _public(self) -> str:
+    def public(self) -> str:
+        """Its name for people, whatever the endpoint is."""
         return f"{self.connection.registry}/{self.name}"
 
     def _no_repository(self) -> RegistryFailedError:

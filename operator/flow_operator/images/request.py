@@ -36,8 +36,9 @@ _SHAPES: dict[str, tuple[type, type]] = {
     "env": (dict, str),
     "annotations": (dict, str),
     "registries": (dict, dict),
+    "push": (bool, bool),
 }
-_JSON_NAMES: dict[type, str] = {str: "text", list: "a list", dict: "an object"}
+_JSON_NAMES: dict[type, str] = {str: "text", list: "a list", dict: "an object", bool: "true or false"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Plan:
     annotations: Mapping[str, str]
     registries: Mapping[str, RegistryEndpoint]
     architecture: str
+    push: bool = True
 
 
 def request_from(text: str) -> BuildRequest:
@@ -81,6 +83,7 @@ def checked(request: BuildRequest) -> Plan:
         annotations=dict(request.get("annotations", {})),
         registries=request.get("registries", {}),
         architecture=request.get("architecture") or host_architecture(),
+        push=request.get("push", True),
     )
 
 
@@ -126,7 +129,7 @@ def _check_shape(request: Any) -> None:
 
 def _items(value: Any) -> Iterable[object]:
     items: Iterable[object] = value.values() if isinstance(value, dict) else value
-    return items
+    return () if isinstance(value, bool) else items
 
 
 def _checked_files(files: list[BuildFile]) -> tuple[BuildFile, ...]:

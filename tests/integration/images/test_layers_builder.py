@@ -50,6 +50,7 @@ def build(work: Path, request: Mapping[str, Any], **environment: str) -> dict[st
         "UV_OFFLINE": "1",
         "UV_FIND_LINKS": str(work),
         "UV_CACHE_DIR": str(work / "uv-cache"),
+        "FLOW_OPERATOR_CACHE_DIR": str(work / "cache"),
         **environment,
     }
     done = subprocess.run([sys.executable, "-m", "flow_operator.images"], env=variables, capture_output=True, text=True)

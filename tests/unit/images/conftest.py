@@ -7,7 +7,9 @@ import pytest
 
 from flow_operator.api.wire import BuildFile, BuildReport, BuildRequest
 from flow_operator.images.build import LayersBuilder
+from flow_operator.images.clients import Clients
 from flow_operator.images.credentials import Keychain
+from flow_operator.images.host_cache import HostCache
 from flow_operator.images.retries import Retries
 from tests.support.registry import FakeRegistry
 from tests.unit.images.wheels import lock_line, make_wheel
@@ -42,13 +44,14 @@ def uv_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch, wheels: Path, uv_cache: Path) -> None:
-    """Nothing of the machine's registries, indexes and proxies."""
+def environment(monkeypatch: pytest.MonkeyPatch, wheels: Path, uv_cache: Path, tmp_path: Path) -> None:
+    """Nothing of the machine's registries, indexes, proxies and caches."""
     for name in ("DOCKER_CONFIG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(uv_cache))
+    monkeypatch.setenv("FLOW_OPERATOR_CACHE_DIR", str(tmp_path / "flow-operator-cache"))
     monkeypatch.setenv("FLOW_OPERATOR_RUNTIME_LOCK", str(wheels / "runtime.lock"))
 
 
@@ -108,7 +111,9 @@ def build(
     """Build with the fake registry; keyword arguments override the request."""
 
     def run(*, keychain: Keychain | None = None, **overrides: object) -> BuildReport:
-        builder = LayersBuilder(keychain=keychain or Keychain({}), retries=retries, transport=registry)
+        builder = LayersBuilder(
+            keychain=keychain or Keychain({}), retries=retries, clients=Clients(registry), cache=HostCache(None)
+        )
         return builder.build(request_for(**overrides))
 
     return run
