@@ -70,6 +70,11 @@ def test_conditions_come_first_in_status(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_an_object_that_nobody_has_seen_says_so(kind: Kind) -> None:
+    assert schema(kind)["properties"]["status"]["default"] == {"observedGeneration": -1}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_printer_columns_point_at_fields_that_exist(kind: Kind) -> None:
     known = {path for path, _ in fields(schema(kind))}
     for _, _, path, _ in kind.columns:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 Schema = dict[str, Any]
 
+# The API server gives it to an object that nobody has looked at. Without it kstatus, and so Flux, would take "nothing is
+# said" for "all is well".
+UNSEEN = {"observedGeneration": -1}
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -116,7 +120,7 @@ def _root(kind: Kind) -> Schema:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": structural(kind.spec),
-            "status": structural(kind.status),
+            "status": {**structural(kind.status), "default": UNSEEN},
         },
         "x-kubernetes-validations": [
             rule(
