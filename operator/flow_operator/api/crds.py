@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 Schema = dict[str, Any]
 
-# The API server gives it to an object that nobody has looked at. Without it kstatus, and so Flux, would take "nothing is
-# said" for "all is well".
+# The API server gives it to an object that nobody has looked at. Without it kstatus, and so Flux, would take silence
+# for success.
 UNSEEN = {"observedGeneration": -1}
 
 
