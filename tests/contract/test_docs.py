@@ -112,7 +112,8 @@ def test_defaults_and_bounds_in_a_page_are_those_of_the_schema(kind: Kind) -> No
     for path, field in leaves(structural(kind.spec), "spec"):
         for key in ("default", "maxItems", "maxProperties"):
             if key in field and path in said:
-                assert str(field[key]) in said[path].replace(",", ""), f"{path}: {key} {field[key]}"
+                bound = "false" if field[key] is False else str(field[key])
+                assert bound in said[path].replace(",", ""), f"{path}: {key} {field[key]}"
 
 
 def leaves(schema: Schema, path: str) -> Iterator[tuple[str, Schema]]:
@@ -396,7 +397,7 @@ def test_a_status_in_a_page_is_one_the_model_knows() -> None:
 
 
 def complaints(schema: Schema, value: Any, path: str) -> Iterator[str]:
-    """Fields the API server would prune, and rules of the form has(a) != has(b) that it would hold."""
+    """Fields the API server would prune, and rules of the form "exactly one of these" that it would hold."""
     if isinstance(value, list):
         for each in value:
             yield from complaints(schema.get("items", {}), each, f"{path}[]")
@@ -409,8 +410,8 @@ def complaints(schema: Schema, value: Any, path: str) -> Iterator[str]:
         elif "additionalProperties" not in schema:
             yield f"{path}.{key} is no field"
     for rule in schema.get("x-kubernetes-validations", ()):
-        either = re.fullmatch(r"has\(self\.(\w+)\) != has\(self\.(\w+)\)", rule["rule"])
-        if either and (either[1] in value) == (either[2] in value):
+        choices = re.findall(r"has\(self\.(\w+)\)", rule["rule"]) if "exactly one" in rule["message"] else []
+        if choices and len([each for each in choices if each in value]) != 1:
             yield f"{path}: {rule['message']}"
 
 
@@ -420,7 +421,7 @@ def test_the_checker_of_examples_complains() -> None:
     assert said == [
         "spec.flow.source.inlin is no field",
         "spec.flow.source: set exactly one of inline and configMap",
-        "spec.storage: set exactly one of docker and bytes",
+        "spec.storage: set exactly one of docker, bytes and local",
     ]
 
 
@@ -490,7 +491,8 @@ def test_files_that_are_named_exist(page: Path) -> None:
 def test_the_rooms_are_those_there_are() -> None:
     layout = doc("architecture.md").partition("operator/flow_operator/\n")[2].partition("```")[0]
     listed = set(re.findall(r"^  (\w+)/ ", layout, re.MULTILINE))
-    assert listed == {each.parent.name for each in PACKAGE.glob("*/__init__.py")}
+    faces = {"environments"}  # a public face of flow/ that is a package for its alias of `storage`
+    assert listed == {each.parent.name for each in PACKAGE.glob("*/__init__.py")} - faces
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

@@ -12,7 +12,22 @@ import flow_operator
 
 PUBLIC = {
     "flow_operator": ["Flow", "FlowInvalid", "Parameter", "ParameterError", "__version__", "flow", "task"],
-    "flow_operator.storage": ["Bytes", "Docker"],
+    "flow_operator.storage": ["Bytes", "Docker", "Local", "Memory", "Storage"],
+    "flow_operator.environments.storage": ["Bytes", "Docker", "Local", "Memory", "Storage"],
+    "flow_operator.schedules": ["CronSchedule"],
+    "flow_operator.errors": [
+        "BuildError",
+        "ClusterError",
+        "DeployError",
+        "DeployFailed",
+        "DeployRefused",
+        "FlowInvalid",
+        "FlowOperatorError",
+        "ParameterError",
+        "SettingsError",
+        "StorageError",
+        "UnknownProject",
+    ],
     "flow_operator.environments": ["DaskKubernetesEnvironment", "RemoteEnvironment"],
     "flow_operator.executors": ["DaskExecutor", "LocalDaskExecutor", "LocalExecutor"],
 }

@@ -30,28 +30,78 @@ def changed(manifest: Manifest, path: str, value: Any) -> Manifest:
 
 
 GOOD = deployment("good", SOURCE)
+IMAGE = {"reference": f"localhost:5001/team-a/squares@sha256:{'0' * 64}", "location": "/flows/squares.flow"}
+FILE = {"name": "files", "key": "a"}
 
 
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
         ("spec.flow.source.configMap", {"name": "x"}, "exactly one of inline and configMap"),
-        ("spec.flow.source", None, "exactly one of source and pickle"),
-        ("spec.flow.pickle", {"data": "AAAA", "python": "3.11"}, "exactly one of source and pickle"),
-        ("spec.storage.docker", {}, "exactly one of docker and bytes"),
-        ("spec.storage", {}, "exactly one of docker and bytes"),
-        ("spec.environment", {"remote": {}, "daskKubernetes": {}}, "exactly one of remote and daskKubernetes"),
+        ("spec.flow.source", None, "exactly one of source, pickle, image and file"),
+        ("spec.flow.pickle", {"data": "AAAA", "python": "3.11"}, "exactly one of source, pickle, image and file"),
+        ("spec.flow", {"pickle": {"data": "A" * 200_004, "python": "3.11"}}, "at most 200000 characters"),
+        ("spec.flow", {"pickle": {"data": "AAAA", "python": "3.11", "file": "a/b.flow"}}, "spec.flow.pickle.file"),
+        ("spec.storage.docker", {}, "exactly one of docker, bytes and local"),
+        ("spec.storage", {}, "exactly one of docker, bytes and local"),
+        ("spec.storage", {"s3": {}}, "exactly one of docker, bytes and local"),
+        ("spec.flow", {"image": IMAGE}, "flow.image is docker storage"),
+        ("spec.flow", {"image": {**IMAGE, "reference": "registry/squares:latest"}}, "spec.flow.image.reference"),
+        ("spec.flow", {"image": {**IMAGE, "location": "/flows/flow.py"}}, "a .py file followed by :name"),
+        ("spec.flow", {"image": {**IMAGE, "location": "flows/squares.flow"}}, "spec.flow.image.location"),
+        ("spec.flow", {"file": {"location": "/data/flow.py:flow"}}, "flow.file and storage.local go together"),
+        ("spec.storage", {"local": {"directory": "/data"}}, "flow.file and storage.local go together"),
+        (
+            "spec.storage",
+            {"docker": {"files": [{"path": "a", "configMap": FILE}]}},
+            "spec.storage.docker.files[0].path",
+        ),
+        ("spec.storage", {"docker": {"files": [{"path": "/a/../b", "configMap": FILE}]}}, "files[0].path"),
+        ("spec.storage", {"docker": {"files": [{"path": "/a", "configMap": FILE}] * 2}}, "Duplicate value"),
+        ("spec.storage", {"docker": {"extraCommands": ["true"]}}, "extraCommands need builder: Docker"),
+        ("spec.storage", {"docker": {"dependencyLock": {}}}, "exactly one of inline and configMap"),
+        (
+            "spec.storage",
+            {"docker": {"dependencyLock": {"inline": "a"}, "pythonDependencies": ["a"]}},
+            "one of dependencyLock and pythonDependencies",
+        ),
+        ("spec.runner", {"volumes": [{"name": "tmp", "emptyDir": {}}]}, "volumes of the operator's"),
+        ("spec.runner", {"volumeMounts": [{"name": "a", "mountPath": "/a"}]}, "must name one of the volumes"),
+        *(
+            (
+                "spec.runner",
+                {"volumes": [{"name": "a"}], "volumeMounts": [{"name": "a", "mountPath": path}]},
+                "mountPath",
+            )
+            for path in ("/tmp", "/flows", "/flows/a", "/opt", "/opt/flow-operator/lib", "/", "a")
+        ),
+        ("spec.environment", {"remote": {}, "daskKubernetes": {}}, "at most one of remote and daskKubernetes"),
         ("spec.environment", {"daskKubernetes": {"minWorkers": 3, "maxWorkers": 2}}, "must not be larger"),
         ("spec.environment", {"daskKubernetes": {"minWorkers": 3}}, "must not be larger"),
         ("spec.environment", {"daskKubernetes": {"minWorkers": -1}}, "greater than or equal to 0"),
         ("spec.environment", {"remote": {"executor": "Spark"}}, "Unsupported value"),
         ("spec.flow.entrypoint", "flow", "spec.flow.entrypoint"),
         ("spec.run", {"activeDeadlineSeconds": 0}, "greater than or equal to 1"),
+        ("spec.environment", {"labels": [""]}, "should be at least 1 chars long"),
+        ("spec.schedule", {"cron": []}, "should have at least 1 items"),
+        ("spec.schedule", {"cron": ["every day"]}, "spec.schedule.cron[0]"),
+        ("spec.schedule", {"cron": ["* * * * * *"]}, "spec.schedule.cron[0]"),
+        ("spec.schedule", {"cron": ["TZ=UTC 0 3 * * *"]}, "spec.schedule.cron[0]"),
+        ("spec.schedule", {"cron": ["@daily"], "timeZone": "Mars/Phobos"}, "Mars/Phobos"),
+        ("spec.schedule", {"cron": ["@daily"], "timeZone": "Local"}, "IANA time zone"),
+        ("spec.schedule", {"cron": ["@daily"], "timeZone": "+02:00"}, "spec.schedule.timeZone"),
+        ("spec.schedule", {"cron": ["@daily"], "concurrencyPolicy": "Queue"}, "Unsupported value"),
         ("metadata.name", "a" * 64, "at most 63 characters"),
     ],
 )
 def test_a_wrong_deployment_is_refused(namespace: Namespace, path: str, value: Any, words: str) -> None:
     assert words in namespace.refused(changed(GOOD, path, value))
+
+
+def test_a_file_must_be_under_its_directory(namespace: Namespace) -> None:
+    local = changed(GOOD, "spec.storage", {"local": {"directory": "/data"}})
+    for location in ("/database/flow.py:flow", "/data/../flow.py:flow"):
+        assert "spec" in namespace.refused(changed(local, "spec.flow", {"file": {"location": location}}))
 
 
 def test_a_name_that_is_too_long_for_a_run_is_refused(namespace: Namespace) -> None:
@@ -101,6 +151,18 @@ def test_a_runs_spec_cannot_be_changed(namespace: Namespace, path: str, value: A
 def test_nothing_can_be_added_to_a_runs_spec(namespace: Namespace, path: str, value: Any) -> None:
     namespace.apply(BARE)
     assert "immutable" in namespace.refused(changed(BARE, path, value))
+
+
+def test_cancel_may_be_set_and_made_urgent_and_never_taken_back(namespace: Namespace) -> None:
+    bare = {**BARE, "metadata": {"name": "cancelled"}}
+    namespace.apply(bare)
+    assert "Unsupported value" in namespace.refused(changed(bare, "spec.cancel", "Later"))
+    namespace.apply(changed(bare, "spec.cancel", "Graceful"))
+    assert "cannot be taken back" in namespace.refused(changed(bare, "spec.cancel", None))
+    namespace.apply(changed(bare, "spec.cancel", "Now"))
+    assert "cannot be taken back" in namespace.refused(changed(bare, "spec.cancel", "Graceful"))
+    urgent = changed(bare, "spec.cancel", "Now")
+    assert "immutable" in namespace.refused(changed(urgent, "spec.parameters", {"n": 1}))
 
 
 def test_labels_of_a_run_may_change(namespace: Namespace) -> None:

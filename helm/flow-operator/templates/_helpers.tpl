@@ -90,6 +90,7 @@ registries: {{- .Values.registries | toYaml | nindent 2 }}
 packageIndex: {{- .Values.packageIndex | toYaml | nindent 2 }}
 caBundle: {{ ternary "/etc/flow-operator/ca/ca.crt" "" (ne .Values.caBundle.configMapName "") | quote }}
 watchNamespaces: {{- .Values.watchNamespaces | toYaml | nindent 2 }}
+labels: {{- .Values.labels | toYaml | nindent 2 }}
 imagePullSecrets: {{- .Values.imagePullSecrets | toYaml | nindent 2 }}
 leaderElection: {{- set (deepCopy .Values.leaderElection) "namespace" .Release.Namespace | toYaml | nindent 2 }}
 daskOperator:

@@ -14,6 +14,7 @@ STALLED = "Stalled"
 
 BUILT = "Built"
 VERIFIED = "Verified"
+SCHEDULED = "Scheduled"
 
 SET_UP = "SetUp"
 STARTED = "Started"
@@ -24,7 +25,7 @@ SUSPENDED = "Suspended"
 ABSENT_WHEN_FALSE = frozenset({RECONCILING, STALLED, SUSPENDED})
 
 # The order in `kubectl describe`: the verdict first.
-ORDER = (READY, STALLED, RECONCILING, BUILT, VERIFIED, SUSPENDED, SET_UP, STARTED, SUCCEEDED)
+ORDER = (READY, STALLED, RECONCILING, BUILT, VERIFIED, SCHEDULED, SUSPENDED, SET_UP, STARTED, SUCCEEDED)
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 

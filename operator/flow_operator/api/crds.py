@@ -49,6 +49,7 @@ FLOW_DEPLOYMENT = Kind(
         ("Ready", "string", _condition("Ready", "status"), 0),
         ("Reason", "string", _condition("Ready", "reason"), 0),
         ("Flow", "string", ".status.flow.name", 0),
+        ("Next", "string", ".status.nextScheduleTime", 1),
         ("Image", "string", ".status.image", 1),
         ("Message", "string", _condition("Ready", "message"), 1),
         ("Age", "date", ".metadata.creationTimestamp", 0),

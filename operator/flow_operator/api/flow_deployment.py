@@ -8,6 +8,8 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from .conditions import Condition
 from .model import (
+    FREE_FORM,
+    DNSLabel,
     DNSName,
     EnvName,
     FreeObject,
@@ -16,14 +18,33 @@ from .model import (
     LongText,
     Model,
     Text,
+    exactly_one,
+    map_list,
     rule,
     rules,
 )
+from .schedule import Schedule, ScheduleStatus
 
 # kubectl apply keeps the whole object in one annotation of 256 KiB.
 MAX_INLINE = 200_000
 
+# Bytes that are refused with a sentence of ours, not with the API server's "Too long": what it takes at all is 3 MiB.
+MAX_REQUEST = 3_145_728
+
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+# No part of a path is "." or "..", so that a prefix says where a file is.
+Folder = Annotated[str, StringConstraints(max_length=512, pattern=r"^(/\.?[-_+@~ a-zA-Z0-9][-._+@~ a-zA-Z0-9]*)+$")]
+FilePath = Folder
+Location = Annotated[
+    str,
+    StringConstraints(
+        max_length=512, pattern=r"^(/\.?[-_+@~ a-zA-Z0-9][-._+@~ a-zA-Z0-9]*)+(:[A-Za-z_][A-Za-z0-9_]*)?$"
+    ),
+]
+LOCATION_RULE = rule(
+    "self.location.matches('[.]py(:|$)') == self.location.contains(':')",
+    "location must be a .py file followed by :name, or the file of a pickled flow",
+)
 
 
 class ConfigMapSource(Model):
@@ -54,35 +75,124 @@ class Source(Model):
 class Pickle(Model):
     """A flow object, serialised with cloudpickle by the SDK."""
 
-    data: Annotated[str, StringConstraints(min_length=1, max_length=MAX_INLINE, pattern=r"^[A-Za-z0-9+/=\n]+$")] = (
-        Field(description="The bytes, base64. Loaded in the flow's own pods, never in the operator.")
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                f"self.data.size() <= {MAX_INLINE}",
+                f"data must be at most {MAX_INLINE} characters: give a larger flow docker storage, which keeps it in "
+                "an image, or make it smaller by loading its data when it runs",
+            )
+        )
+    )
+
+    data: Annotated[str, StringConstraints(min_length=1, max_length=MAX_REQUEST, pattern=r"^[A-Za-z0-9+/=\n]+$")] = (
+        Field(
+            description="The bytes, base64, at most 200,000 characters. Loaded in the flow's own pods, never in the "
+            "operator."
+        )
     )
     python: Annotated[str, StringConstraints(pattern=r"^3\.[0-9]{1,2}$")] = Field(
         description="Python minor version that wrote the bytes, for example 3.11."
     )
+    file: Annotated[str, StringConstraints(max_length=253, pattern=r"^[-._a-zA-Z0-9]+\.flow$")] = Field(
+        default="flow.flow", description="Name of the file under /flows that the bytes become."
+    )
+
+
+class FlowImage(Model):
+    """An image that was built elsewhere and holds the flow."""
+
+    model_config = ConfigDict(json_schema_extra=rules(LOCATION_RULE))
+
+    reference: Annotated[str, StringConstraints(max_length=512, pattern=r"^[^\s@]+@sha256:[0-9a-f]{64}$")] = Field(
+        description="The image by digest, for example localhost:5001/team-a/squares@sha256:… ."
+    )
+    location: Location = Field(
+        description="Where the flow is in the image: /flows/squares.flow (pickled), or /flows/flow.py:flow (source)."
+    )
+    pull_secret: DNSName | None = Field(
+        default=None,
+        description="Name of a kubernetes.io/dockerconfigjson Secret in this namespace to pull the image with.",
+    )
+
+
+class FlowFile(Model):
+    """A file on a volume of spec.runner: what local storage holds."""
+
+    model_config = ConfigDict(json_schema_extra=rules(LOCATION_RULE))
+
+    location: Location = Field(
+        description="The file under storage.local.directory: /data/squares.flow (pickled), or /data/flow.py:flow."
+    )
 
 
 class FlowSpec(Model):
-    """What the flow is: exactly one of source and pickle."""
+    """What the flow is: exactly one of source, pickle, image and file."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule("has(self.source) != has(self.pickle)", "set exactly one of source and pickle"),
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=rules(exactly_one("source", "pickle", "image", "file")))
 
     source: Source | None = Field(default=None, description="Python source, inline or in a ConfigMap.")
     pickle: Pickle | None = Field(default=None, description="A pickled flow, as the SDK sends it.")
+    image: FlowImage | None = Field(
+        default=None, description="An image that was built elsewhere, with the flow in it; nothing is built here."
+    )
+    file: FlowFile | None = Field(default=None, description="A file on a volume; needs storage.local.")
     entrypoint: Annotated[
         str, StringConstraints(max_length=253, pattern=r"^[-._a-zA-Z0-9]+\.py:[A-Za-z_][A-Za-z0-9_]*$")
     ] = Field(
         default="flow.py:flow",
-        description="file:name of the flow in the source: a Flow, or a function. Not used for a pickle.",
+        description="file:name of the flow in the source: a Flow, or a function. Used with source only.",
+    )
+
+
+class ConfigMapKey(Model):
+    """A key of a ConfigMap in the same namespace, in its data or its binaryData."""
+
+    name: DNSName = Field(description="Name of the ConfigMap.")
+    key: FileName = Field(description="Key whose value is the file.")
+
+
+class ImageFile(Model):
+    """A file of the user's own in the image, beside the flow."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("!self.path.startsWith('/opt/flow-operator/')", "path must not be under /opt/flow-operator")
+        )
+    )
+
+    path: FilePath = Field(description="Absolute path in the image.")
+    config_map: ConfigMapKey = Field(description="Where its bytes are; a change of them builds again.")
+
+
+class DependencyLock(Model):
+    """Resolved dependencies that are installed as they are."""
+
+    model_config = ConfigDict(json_schema_extra=rules(exactly_one("inline", "configMap")))
+
+    inline: Annotated[str, StringConstraints(min_length=1, max_length=MAX_INLINE)] | None = Field(
+        default=None, description="The text itself, at most 200,000 characters."
+    )
+    config_map: ConfigMapKey | None = Field(
+        default=None, description="A ConfigMap that holds it; a change of it builds again."
     )
 
 
 class DockerStorage(Model):
     """An image of the flow's own: base image, dependency layer, code layer."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.extraCommands) || self.extraCommands.size() == 0 || self.builder == 'Docker'",
+                "extraCommands need builder: Docker",
+            ),
+            rule(
+                "!has(self.dependencyLock) || !has(self.pythonDependencies) || self.pythonDependencies.size() == 0",
+                "set one of dependencyLock and pythonDependencies: a lock names everything already",
+            ),
+        )
+    )
 
     registry_url: Text | None = Field(
         default=None,
@@ -98,6 +208,33 @@ class DockerStorage(Model):
         default_factory=list,
         max_length=256,
         description="Requirement lines (PEP 508), installed as wheels into a layer of their own.",
+    )
+    dependency_lock: DependencyLock | None = Field(
+        default=None,
+        description="A requirements file with hashes or a uv.lock, installed exactly; instead of pythonDependencies.",
+    )
+    files: list[ImageFile] = Field(
+        default_factory=list,
+        max_length=64,
+        json_schema_extra=map_list("path"),
+        description="Further files in the image, at most 1 MiB together with the flow and the lock.",
+    )
+    extra_commands: list[Annotated[str, StringConstraints(min_length=1, max_length=4096)]] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Shell commands run in the base before anything is installed, one RUN line each. Needs builder "
+        "Docker.",
+    )
+    builder: Literal["Layers", "Docker"] = Field(
+        default="Layers",
+        description="Layers: layers are appended to the base, nothing is executed. Docker: the engine of the chart's "
+        "dockerEngine builds.",
+    )
+    annotations: dict[Annotated[str, StringConstraints(max_length=256)], Text] = Field(
+        default_factory=dict,
+        max_length=32,
+        json_schema_extra={"maxProperties": 32},
+        description="OCI annotations of the image, for example org.opencontainers.image.revision.",
     )
     image_name: Annotated[str, StringConstraints(max_length=128, pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$")] | None = (
         Field(
@@ -125,15 +262,20 @@ class BytesStorage(Model):
     """No image of its own: the code is mounted into the runtime image. Needs no registry."""
 
 
+class LocalStorage(Model):
+    """A folder on a volume of spec.runner. Nothing is built, and the operator never sees the flow's bytes."""
+
+    directory: Folder = Field(description="Absolute path of the folder in the run's pods; a volume is mounted there.")
+
+
 class Storage(Model):
     """Where the flow is kept: exactly one kind."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(rule("has(self.docker) != has(self.bytes)", "set exactly one of docker and bytes"))
-    )
+    model_config = ConfigDict(json_schema_extra=rules(exactly_one("docker", "bytes", "local")))
 
     docker: DockerStorage | None = Field(default=None, description="An image, built in the cluster and pushed.")
     bytes: BytesStorage | None = Field(default=None, description="Code mounted from the cluster; no image.")
+    local: LocalStorage | None = Field(default=None, description="A folder on a volume that you bring; no image.")
 
 
 class RemoteEnvironment(Model):
@@ -173,12 +315,15 @@ class DaskKubernetesEnvironment(Model):
     )
 
 
+RunLabel = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
 class Environment(Model):
     """How the flow runs: at most one kind."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule("has(self.remote) != has(self.daskKubernetes)", "set exactly one of remote and daskKubernetes"),
+            rule("!(has(self.remote) && has(self.daskKubernetes))", "set at most one of remote and daskKubernetes"),
         )
     )
 
@@ -186,10 +331,63 @@ class Environment(Model):
     dask_kubernetes: DaskKubernetesEnvironment | None = Field(
         default=None, description="On an auto-scaling Dask cluster of the run's own."
     )
+    labels: Annotated[list[RunLabel], Field(max_length=32)] | None = Field(
+        default=None,
+        description="Runs go only to an operator that offers all of these (the chart's value labels). "
+        "Default: what the flow itself declares; an empty list: none.",
+    )
+
+
+class Volume(Model):
+    """A volume as in a PodSpec."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            **FREE_FORM,
+            **rules(
+                rule("!(self.name in ['tmp', 'code', 'hooks'])", "tmp, code and hooks are volumes of the operator's")
+            ),
+        },
+    )
+
+    name: DNSLabel = Field(description="Name that volumeMounts refer to; beside it, one source as in a PodSpec.")
+
+
+class VolumeMount(Model):
+    """A mount as in a container."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            **FREE_FORM,
+            **rules(
+                rule(
+                    "!(self.mountPath in ['/tmp', '/opt'])"
+                    " && !['/flows', '/hooks', '/opt/flow-operator'].exists(each,"
+                    " self.mountPath == each || self.mountPath.startsWith(each + '/'))",
+                    "mountPath must not hide what the operator has at /flows, /hooks, /tmp and /opt/flow-operator",
+                )
+            ),
+        },
+    )
+
+    name: DNSLabel = Field(description="Name of one of the volumes.")
+    mount_path: Folder = Field(description="Absolute path; beside it, readOnly, subPath and so on as in a container.")
 
 
 class Runner(Model):
     """Settings of the runner pod, in the words of a PodSpec."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.volumeMounts) || self.volumeMounts.all(mount,"
+                " has(self.volumes) && self.volumes.exists(volume, volume.name == mount.name))",
+                "every volumeMount must name one of the volumes",
+            )
+        )
+    )
 
     resources: FreeObject | None = Field(
         default=None, description="Requests and limits of the flow's container. Default: a chart value."
@@ -207,6 +405,18 @@ class Runner(Model):
     env: FreeObjects = Field(
         default_factory=list,
         description="Environment variables as in a container, on every pod of the run; valueFrom is allowed.",
+    )
+    volumes: list[Volume] = Field(
+        default_factory=list,
+        max_length=32,
+        json_schema_extra=map_list("name"),
+        description="Volumes as in a PodSpec, of the check pod and the runner pod.",
+    )
+    volume_mounts: list[VolumeMount] = Field(
+        default_factory=list,
+        max_length=32,
+        json_schema_extra=map_list("mountPath"),
+        description="Where the volumes are in those pods' containers, those of the callbacks included.",
     )
 
 
@@ -235,6 +445,24 @@ DEFAULT_PRE_RUNNING_DEADLINE = 600
 class FlowDeploymentSpec(Model):
     """Desired state of a FlowDeployment."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.flow.image) || !has(self.storage) || has(self.storage.docker)",
+                "flow.image is docker storage: it goes with neither bytes nor local",
+            ),
+            rule(
+                "has(self.flow.file) == (has(self.storage) && has(self.storage.local))",
+                "flow.file and storage.local go together",
+            ),
+            rule(
+                "!has(self.flow.file) || !has(self.storage) || !has(self.storage.local)"
+                " || self.flow.file.location.startsWith(self.storage.local.directory + '/')",
+                "flow.file.location must be under storage.local.directory",
+            ),
+        )
+    )
+
     flow: FlowSpec = Field(description="What the flow is.")
     storage: Storage | None = Field(default=None, description="Where the flow is kept. Default: docker.")
     environment: Environment | None = Field(
@@ -243,6 +471,9 @@ class FlowDeploymentSpec(Model):
     runner: Runner = Field(default_factory=Runner, description="Settings of the run's pods.")
     parameters: FreeObject = Field(
         default_factory=dict, description="Defaults of the flow's parameters; a FlowRun's own win."
+    )
+    schedule: Schedule | None = Field(
+        default=None, description="When runs start by themselves. Default: never; a FlowRun starts one."
     )
     run: RunSettings = Field(default_factory=RunSettings, description="Bounds of every run of this deployment.")
 
@@ -285,7 +516,7 @@ class FlowDeploymentStatus(Model):
         default_factory=list,
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-        description="Ready, Reconciling, Stalled (kstatus); Built, Verified.",
+        description="Ready, Reconciling, Stalled (kstatus); Built, Verified, Scheduled.",
     )
     observed_generation: int | None = Field(default=None, description="Generation this status speaks of.")
     image: Text | None = Field(
@@ -294,6 +525,12 @@ class FlowDeploymentStatus(Model):
     )
     flow: FlowFactsStatus | None = Field(default=None, description="What the flow is, as read in its image.")
     build: BuildStatus | None = Field(default=None, description="How the image was made.")
+    last_schedule_time: Text | None = Field(default=None, description="Tick of the last run the schedule started.")
+    next_schedule_time: Text | None = Field(default=None, description="Next tick of the schedule.")
+    active: list[Text] = Field(
+        default_factory=list, max_length=64, description="Runs of the schedule that have not ended, by name."
+    )
+    schedule: ScheduleStatus | None = Field(default=None, description="What is remembered between two ticks.")
     diagnosis: Diagnosis | None = Field(default=None, description="What is wrong and what to do about it.")
 
 

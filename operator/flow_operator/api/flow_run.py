@@ -10,8 +10,8 @@ from .conditions import Condition
 from .flow_deployment import Diagnosis, Environment, RunSettings
 from .model import FREE_FORM, DNSName, FreeObject, FreeObjects, Model, Text, rule, rules
 
-Phase = Literal["Pending", "SettingUp", "Running", "Finishing", "Succeeded", "Failed"]
-FINISHED: frozenset[str] = frozenset({"Succeeded", "Failed"})
+Phase = Literal["Pending", "SettingUp", "Running", "Finishing", "Succeeded", "Failed", "Cancelled"]
+FINISHED: frozenset[str] = frozenset({"Succeeded", "Failed", "Cancelled"})
 
 
 def _immutable(*fields: str) -> list[dict[str, str]]:
@@ -26,7 +26,7 @@ def _immutable(*fields: str) -> list[dict[str, str]]:
 
 
 class FlowRunSpec(RunSettings):
-    """Desired state of a FlowRun; immutable."""
+    """Desired state of a FlowRun; immutable but for cancel."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -36,6 +36,10 @@ class FlowRunSpec(RunSettings):
                 "parameters are immutable: create another FlowRun",
             ),
             *_immutable("activeDeadlineSeconds", "preRunningDeadlineSeconds", "ttlSecondsAfterFinished"),
+            rule(
+                "!has(oldSelf.cancel) || (has(self.cancel) && (self.cancel == oldSelf.cancel || self.cancel == 'Now'))",
+                "cancel cannot be taken back; it may go from Graceful to Now",
+            ),
         )
     )
 
@@ -44,6 +48,11 @@ class FlowRunSpec(RunSettings):
     )
     parameters: FreeObject | None = Field(
         default=None, description="Values of the flow's parameters; they win over the deployment's."
+    )
+    cancel: Literal["Graceful", "Now"] | None = Field(
+        default=None,
+        description="Ends the run; the only field that may be set later. Graceful: the flow gets SIGTERM and time to "
+        "stop, then on_exit runs. Now: one second for both.",
     )
 
 

@@ -14,6 +14,8 @@ DEPLOYMENT_UID = f"{GROUP}/deployment-uid"
 DEPLOYMENT_NAME = f"{GROUP}/deployment"
 INPUTS = f"{GROUP}/inputs"
 REBUILD = f"{GROUP}/rebuild"
+SCHEDULED_AT = f"{GROUP}/scheduled-at"  # of a run: the tick that started it
+REPLACES = f"{GROUP}/replaces"  # of a run: earlier ones of its schedule are cancelled for it
 
 # Values of COMPONENT.
 RUNNER = "runner"

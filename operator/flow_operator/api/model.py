@@ -40,6 +40,18 @@ def rule(expression: str, message: str) -> dict[str, str]:
     return {"rule": expression, "message": message}
 
 
+def exactly_one(*fields: str) -> dict[str, str]:
+    """Return the CEL validation that one field of several is set."""
+    named = f"{', '.join(fields[:-1])} and {fields[-1]}"
+    there = ", ".join(f"has(self.{each})" for each in fields)
+    return rule(f"[{there}].filter(set, set).size() == 1", f"set exactly one of {named}")
+
+
+def map_list(key: str) -> dict[str, Any]:
+    """Return the JSON schema extra of a list in which no two items have the same key."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+
+
 def rules(*validations: dict[str, str]) -> dict[str, Any]:
     """Return the JSON schema extra that carries CEL validations."""
     return {"x-kubernetes-validations": list(validations)}

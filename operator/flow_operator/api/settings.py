@@ -71,6 +71,7 @@ class Settings(_Setting):
     package_index: PackageIndex = PackageIndex()
     ca_bundle: str = ""
     watch_namespaces: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     image_pull_secrets: tuple[str, ...] = ()
     leader_election: LeaderElection = LeaderElection()
     dask_operator: DaskOperator = DaskOperator()

@@ -5,19 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from flow_operator.flow.core import Flow
     from flow_operator.flow.environments import Environment
     from flow_operator.flow.graph import Task
-    from flow_operator.flow.storage import Storage
+    from flow_operator.flow.schedules import CronSchedule
+    from flow_operator.flow.storage.base import Storage
 
 
 @overload
 def flow(function: Callable[..., Any], /) -> Flow: ...
 @overload
 def flow(
-    *, name: str | None = None, storage: Storage | None = None, environment: Environment | None = None
+    *,
+    name: str | None = None,
+    storage: Storage | None = None,
+    environment: Environment | None = None,
+    schedule: CronSchedule | str | Iterable[str] | None = None,
 ) -> Callable[[Callable[..., Any]], Flow]: ...
 def flow(
     function: Callable[..., Any] | None = None,
@@ -26,6 +31,7 @@ def flow(
     name: str | None = None,
     storage: Storage | None = None,
     environment: Environment | None = None,
+    schedule: CronSchedule | str | Iterable[str] | None = None,
 ) -> Flow | Callable[[Callable[..., Any]], Flow]:
     """Make a flow of a function: its signature gives the parameters, its body is the flow.
 
@@ -39,7 +45,7 @@ def flow(
     from flow_operator.flow.core import Flow
 
     def decorate(function: Callable[..., Any]) -> Flow:
-        return Flow.from_function(function, name=name, storage=storage, environment=environment)
+        return Flow.from_function(function, name=name, storage=storage, environment=environment, schedule=schedule)
 
     return decorate if function is None else decorate(function)
 

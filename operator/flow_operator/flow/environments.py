@@ -6,10 +6,11 @@ import inspect
 import json
 from typing import TYPE_CHECKING, Any
 
-from flow_operator.flow.executors import EXECUTORS, Executor, LocalExecutor, kind_of
+from flow_operator.flow import config
+from flow_operator.flow.executors import EXECUTORS, Executor, LocalExecutor, kind_of, path_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 
 class Environment:
@@ -40,19 +41,46 @@ class Environment:
         """Itself as `spec.environment` of a FlowDeployment. Callbacks are code: they stay with the flow."""
         return {"labels": sorted(self.labels)} if self.labels else {}
 
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        """Names of the modules it needs where the flow runs; the health check of an image imports them."""
+        return ()
+
+    def serialize(self) -> dict[str, Any]:
+        """Itself as metadata, in JSON: what `environment_from` reads. Callbacks are code: they stay with the flow."""
+        from flow_operator import __version__
+
+        kind = {"type": type(self).__name__, "__version__": __version__}
+        return {**kind, **self._metadata(), "labels": sorted(self.labels)}
+
+    def _metadata(self) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def _restored(cls, metadata: Mapping[str, Any]) -> Environment:
+        return Environment(labels=metadata.get("labels"))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Sorted: the same flow is the same bytes in every process, and a set's order is not the same.
+        return {**self.__dict__, "labels": sorted(self.labels)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, labels=frozenset(state["labels"]))
+
 
 class RemoteEnvironment(Environment):
     """One pod, in which the executor computes the tasks.
 
     Args:
         executor: the dotted path of an executor of `flow_operator.executors`; any other warns, and means the local one.
+            Where none is given, the setting `engine.executor.default_class` counts: the local one, unless changed.
         executor_kwargs: its arguments, in JSON; for `DaskExecutor` an `address` joins an existing cluster.
         labels, on_start, on_exit: see `Environment`.
     """
 
     def __init__(
         self,
-        executor: str = "flow_operator.executors.LocalExecutor",
+        executor: str | None = None,
         executor_kwargs: dict[str, Any] | None = None,
         *,
         labels: Iterable[str] | None = None,
@@ -60,7 +88,7 @@ class RemoteEnvironment(Environment):
         on_exit: Callable[[], object] | None = None,
     ) -> None:
         super().__init__(labels=labels, on_start=on_start, on_exit=on_exit)
-        self.executor = kind_of(executor)
+        self.executor = kind_of(executor or config.default_executor())
         self.executor_kwargs = dict(executor_kwargs or {})
         try:
             json.dumps(self.executor_kwargs, allow_nan=False)
@@ -77,6 +105,14 @@ class RemoteEnvironment(Environment):
         if self.executor_kwargs:
             remote["executorKwargs"] = self.executor_kwargs
         return {"remote": remote, **super().to_resource()}
+
+    def _metadata(self) -> dict[str, Any]:
+        return {"executor": path_of(self.executor), "executor_kwargs": dict(self.executor_kwargs)}
+
+    @classmethod
+    def _restored(cls, metadata: Mapping[str, Any]) -> RemoteEnvironment:
+        kept = {key: metadata.get(key) for key in ("executor", "executor_kwargs", "labels")}
+        return RemoteEnvironment(**kept)
 
 
 class DaskKubernetesEnvironment(Environment):
@@ -112,6 +148,27 @@ class DaskKubernetesEnvironment(Environment):
         """Itself as `spec.environment` of a FlowDeployment."""
         workers = {"minWorkers": self.min_workers, "maxWorkers": self.max_workers}
         return {"daskKubernetes": workers, **super().to_resource()}
+
+    def _metadata(self) -> dict[str, Any]:
+        return {"min_workers": self.min_workers, "max_workers": self.max_workers}
+
+    @classmethod
+    def _restored(cls, metadata: Mapping[str, Any]) -> DaskKubernetesEnvironment:
+        kept = {key: metadata[key] for key in ("min_workers", "max_workers", "labels") if key in metadata}
+        return DaskKubernetesEnvironment(**kept)
+
+
+KINDS: dict[str, type[Environment]] = {
+    kind.__name__: kind for kind in (RemoteEnvironment, DaskKubernetesEnvironment, Environment)
+}
+
+
+def environment_from(metadata: Mapping[str, Any]) -> Environment:
+    """Make an environment of what `serialize()` gave. Unknown fields mean nothing; a custom one reloads as a plain one.
+
+    A stored flow's own environment counts when it runs, not this copy.
+    """
+    return KINDS.get(str(metadata.get("type")), Environment)._restored(metadata)
 
 
 def _labels(labels: Iterable[str] | None) -> frozenset[str]:

@@ -86,16 +86,25 @@ EXECUTORS: dict[Kind, type[LocalExecutor] | type[LocalDaskExecutor] | type[DaskE
     "LocalDask": LocalDaskExecutor,
     "Dask": DaskExecutor,
 }
-PATHS: dict[str, Kind] = {f"flow_operator.executors.{cls.__name__}": kind for kind, cls in EXECUTORS.items()}
+# The second is the path of the model's original, with our name.
+_PLACES = ("flow_operator.executors", "flow_operator.engine.executors")
+PATHS: dict[str, Kind] = {f"{place}.{cls.__name__}": kind for place in _PLACES for kind, cls in EXECUTORS.items()}
 
 
 def kind_of(path: str) -> Kind:
     """What a dotted path names; a path that names none of ours warns and means the local executor."""
     if path not in PATHS:
         warnings.warn(
-            f"no executor {path!r}, using the local one; there are {', '.join(PATHS)}", UserWarning, stacklevel=3
+            f"no executor {path!r}, using the local one; there are {', '.join(map(path_of, EXECUTORS))}",
+            UserWarning,
+            stacklevel=3,
         )
     return PATHS.get(path, "Local")
+
+
+def path_of(kind: Kind) -> str:
+    """The dotted path of a kind of executor."""
+    return f"{_PLACES[0]}.{EXECUTORS[kind].__name__}"
 
 
 @contextmanager

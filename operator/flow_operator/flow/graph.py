@@ -126,7 +126,7 @@ class Graph:
         """Every node after those it depends on.
 
         Raises:
-            FlowInvalid: naming the tasks of a cycle, or when there are no tasks.
+            FlowInvalid: naming the tasks of a cycle, or when there are parameters and no tasks.
         """
         from graphlib import CycleError, TopologicalSorter
 
@@ -138,7 +138,7 @@ class Graph:
         except CycleError as error:
             path = " -> ".join(self.nodes[node] for node in reversed(error.args[1]))
             raise FlowInvalid(f"tasks wait for each other: {path}") from None
-        if not any(isinstance(node, TaskCall) for node in order):
+        if order and not any(isinstance(node, TaskCall) for node in order):
             raise FlowInvalid("there are no tasks: call at least one inside `with Flow(...)`")
         return order
 
@@ -149,6 +149,8 @@ class Graph:
 
     def compute(self, values: Mapping[str, Any]) -> Any:
         """Run everything on Dask: the value of the one terminal task, or of several a dict by name."""
+        if not self.nodes:
+            return None
         import dask
 
         from flow_operator.flow.delayed import delay

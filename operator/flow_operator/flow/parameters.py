@@ -35,6 +35,17 @@ class ParameterSpec(NamedTuple):
         """Whether a run must give it."""
         return self.default is REQUIRED
 
+    def serialize(self) -> dict[str, Any]:
+        """Itself in JSON; a default that is not JSON is left out."""
+        import contextlib
+        import json
+
+        found: dict[str, Any] = {"name": self.name, "required": self.required}
+        if not self.required:
+            with contextlib.suppress(TypeError, ValueError):
+                found["default"] = json.loads(json.dumps(self.default, allow_nan=False))
+        return found
+
     def accepts(self, value: object) -> bool:
         """Whether a JSON value is of the annotated type. None is fine where it is the default."""
         types = _json_types(self.annotation)

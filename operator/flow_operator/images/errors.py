@@ -35,22 +35,20 @@ import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
+from flow_operator.api.errors import FlowOperatorError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class BuildError(Exception):
+class BuildError(FlowOperatorError):
     """A build that ended without an image: what happened, and what to do."""
 
     reason: ClassVar[str]
-    remedy: str
     retryable: bool = False
 
     def __init__(self, message: str, *, remedy: str | None = None, retryable: bool | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        if remedy is not None:
-            self.remedy = remedy
+        super().__init__(message, remedy=remedy)
         if retryable is not None:
             self.retryable = retryable
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+import aiohttp
+import yaml
 from kubernetes.aio import client, config
+from kubernetes.aio.config.config_exception import ConfigException
 
-from .errors import mapped, of_status
+from .errors import NotConfigured, mapped, of_status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -31,13 +35,27 @@ PLURALS = {
     "Pod": "pods",
 }
 REQUEST_TIMEOUT = 30.0
+FOLLOWING = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_TIMEOUT)  # a log may be silent for hours
+DEFAULT_KUBECONFIG = "~/.kube/config"
+OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 class Api:
-    """One connection to the API server."""
+    """One connection to the API server.
 
-    def __init__(self, raw: client.ApiClient, on_call: Callable[[str, str, int], None] | None = None) -> None:
+    Attributes:
+        namespace: that of the kubeconfig's context, or the pod's own; "default" where nothing is said.
+        calls: how many requests were made, by verb, kind and status code.
+    """
+
+    def __init__(
+        self,
+        raw: client.ApiClient,
+        on_call: Callable[[str, str, int], None] | None = None,
+        namespace: str = "default",
+    ) -> None:
         self._raw = raw
+        self.namespace = namespace
         self._on_call = on_call or (lambda _verb, _kind, _code: None)
         self.calls: Counter[tuple[str, str, int]] = Counter()
 
@@ -84,17 +102,51 @@ class Api:
                 return
             yield None if event["type"] == "DELETED" else event["object"]
 
+    async def changes(
+        self, api_version: str, kind: str, namespace: str | None, **selectors: str
+    ) -> AsyncIterator[tuple[str, Manifest]]:
+        """Yield objects as they come, change and go ("ADDED", "MODIFIED", "DELETED"), beginning with what is there.
+
+        Never ends by itself. After a gap what is there comes again as "ADDED"; what went meanwhile does not come.
+        """
+        target = path(api_version, kind, namespace)
+        while True:
+            listed = await self._call("GET", kind, target, query=selectors)
+            for each in listed["items"]:
+                yield "ADDED", {"apiVersion": api_version, "kind": kind, **each}
+            query = {**selectors, "watch": "true", "resourceVersion": listed["metadata"]["resourceVersion"]}
+            async for event in self._stream(kind, target, query):
+                if event["type"] == "ERROR":
+                    break
+                yield event["type"], event["object"]
+
+    async def logs(
+        self, namespace: str, pod: str, container: str, *, follow: bool = False, tail: int | None = None
+    ) -> AsyncIterator[str]:
+        """Yield the lines a container prints; with `follow` until it ends."""
+        query = {"container": container, "follow": str(follow).lower(), **({"tailLines": str(tail)} if tail else {})}
+        target = path("v1", "Pod", namespace, pod) + "/log"
+        async for line in self._lines("LOG", "Pod", f"{target}?{urlencode(query)}", FOLLOWING):
+            yield line.decode("utf-8", "replace").rstrip("\r\n")
+
     async def _stream(self, kind: str, target: str, query: dict[str, str]) -> AsyncIterator[Manifest]:
-        url = f"{self._raw.configuration.host}{target}?{urlencode({**query, 'timeoutSeconds': '240'})}"
+        timed = urlencode({**query, "timeoutSeconds": "240"})
+        async for line in self._lines("WATCH", kind, f"{target}?{timed}", 300):
+            if line.strip():
+                yield json.loads(line)
+
+    async def _lines(self, verb: str, kind: str, target: str, limit: Any) -> AsyncIterator[bytes]:
         headers = {"Accept": "application/json"}
         with mapped():
             await self._raw.update_params_for_auth(headers, {}, ["BearerToken"], target, "GET", None)
-            response = await self._raw.call_api("GET", url, header_params=headers, _request_timeout=300)
-            self._on_call("WATCH", kind, response.status)
+            url = self._raw.configuration.host + target
+            response = await self._raw.call_api("GET", url, header_params=headers, _request_timeout=limit)
+            self._on_call(verb, kind, response.status)
             try:
+                if response.status >= 300:
+                    raise of_status(response.status, (await response.read()).decode("utf-8", "replace"))
                 async for line in response.response.content:
-                    if line.strip():
-                        yield json.loads(line)
+                    yield line
             finally:
                 response.response.close()
 
@@ -170,14 +222,40 @@ def path(api_version: str, kind: str, namespace: str | None, name: str | None = 
 async def connect(
     on_call: Callable[[str, str, int], None] | None = None, *, kubeconfig: str | None = None, context: str | None = None
 ) -> Api:
-    """Connect with the pod's service account, or with a kubeconfig outside a cluster or where one is named."""
+    """Connect with the pod's service account, or with a kubeconfig outside a cluster or where one is named.
+
+    Raises:
+        NotConfigured: there is no kubeconfig, it cannot be read, or it has no such context.
+    """
     settings = client.Configuration()
     named = kubeconfig or context or "KUBECONFIG" in os.environ
     if "KUBERNETES_SERVICE_HOST" in os.environ and not named:
         config.load_incluster_config(client_configuration=settings)
+        namespace = _own_namespace()
     else:
-        await config.load_kube_config(config_file=kubeconfig, context=context, client_configuration=settings)
-    return Api(client.ApiClient(settings), on_call)
+        namespace = await _load(settings, kubeconfig or os.environ.get("KUBECONFIG") or DEFAULT_KUBECONFIG, context)
+    return Api(client.ApiClient(settings), on_call, namespace)
+
+
+def _own_namespace() -> str:
+    return OWN_NAMESPACE.read_text().strip() if OWN_NAMESPACE.exists() else "default"
+
+
+def _exists(files: str) -> bool:
+    """Whether one of several is there, as $KUBECONFIG lists them."""
+    return any(Path(each).expanduser().is_file() for each in files.split(os.pathsep) if each)
+
+
+async def _load(settings: client.Configuration, file: str, context: str | None) -> str:
+    """Fill in where the cluster is and who asks; the context's namespace."""
+    if not _exists(file):
+        raise NotConfigured(f"there is no kubeconfig at {file}")
+    try:
+        loader = await config.load_kube_config(config_file=file, context=context, client_configuration=settings)
+    except (ConfigException, yaml.YAMLError, OSError, KeyError, TypeError, AttributeError, ValueError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise NotConfigured(f"the kubeconfig {file} cannot be used: {said}") from error
+    return str(loader.current_context["context"].get("namespace") or "default")
 
 
 __all__ = ["Api", "connect", "path"]

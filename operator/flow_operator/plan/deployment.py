@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import conditions as words
 from ..api.flow_deployment import Diagnosis, FlowDeploymentSpec, parse_spec
-from . import build, diagnosis, names
+from . import build, diagnosis, eligible, names
 from .conditions import Conditions, announcements
 from .times import duration, seconds_since
 from .types import Manifest, ObservedDeployment, Plan, Ref
@@ -66,6 +66,8 @@ class Case:
 
 def decide(deployment: Manifest, seen: ObservedDeployment, settings: Settings, now: datetime) -> Plan:
     """Return what to do about a deployment."""
+    if not eligible.attends(settings.labels, deployment):
+        return Plan()  # another operator's
     old = deployment.get("status") or {}
     generation = deployment["metadata"]["generation"]
     case = Case(

@@ -129,14 +129,17 @@ def _pull_secrets(spec: FlowDeploymentSpec, settings: Settings) -> list[str]:
 
 
 def effective_environment(spec: FlowDeploymentSpec, flow: dict[str, Any]) -> Environment:
-    """Return the resource's environment, else the flow's own, else remote: Git has the last word."""
-    if spec.environment:
-        return spec.environment
-    declared: dict[str, Any] = flow.get("environment") or {}
-    environment = Environment.model_validate(declared)
-    if environment.remote is None and environment.dask_kubernetes is None:
-        return Environment(remote=RemoteEnvironment())
-    return environment
+    """Return the resource's environment, else the flow's own, else remote: Git has the last word.
+
+    Kind and labels are two questions: a resource may answer one of them.
+    """
+    declared = Environment.model_validate(flow.get("environment") or {})
+    given = spec.environment or Environment()
+    labels = given.labels if given.labels is not None else declared.labels
+    for each in (given, declared):
+        if each.remote or each.dask_kubernetes:
+            return each.model_copy(update={"labels": labels or None})
+    return Environment(remote=RemoteEnvironment(), labels=labels or None)
 
 
 def wrong_parameters(flow: dict[str, Any], parameters: dict[str, Any]) -> Diagnosis | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..api import conditions as words
 from ..api.flow_deployment import DEFAULT_PRE_RUNNING_DEADLINE, Diagnosis
 from ..api.flow_run import FINISHED, FlowRunSpec
-from . import dask_health, diagnosis, pinned, verdict
+from . import dask_health, diagnosis, eligible, pinned, verdict
 from .clean_up import clean_up
 from .conditions import Conditions, announcements, find, is_true
 from .dask_cluster import dask_autoscaler, dask_cluster
@@ -94,6 +94,8 @@ class Case:
 
 def decide(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) -> Plan:
     """Return what to do about a run."""
+    if not eligible.takes(settings.labels, eligible.wanted_by(run, seen.deployment)):
+        return Plan()  # another operator's
     old: dict[str, Any] = run.get("status") or {}
     if old.get("phase") in FINISHED or run["metadata"].get("deletionTimestamp"):
         return clean_up(run, seen, now)

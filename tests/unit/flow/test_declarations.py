@@ -27,7 +27,7 @@ def test_environments_as_resources() -> None:
 
 def test_storage_as_resources() -> None:
     assert Bytes().to_resource() == {"bytes": {}}
-    assert Docker().to_resource() == {"docker": {}}
+    assert Docker(registry_url=None).to_resource() == {"docker": {}}
     assert Docker(
         registry_url="registry.example.com/team-a", python_dependencies=["pandas"], env_vars={"A": "1"}
     ).to_resource() == {

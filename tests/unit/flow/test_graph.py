@@ -82,7 +82,11 @@ def test_a_cycle_is_refused_by_name() -> None:
         flow.run()
 
 
-def test_a_flow_without_tasks_is_refused() -> None:
+def test_an_empty_flow_does_nothing() -> None:
+    assert Flow("empty").run() is None
+
+
+def test_parameters_without_tasks_are_refused() -> None:
     with Flow("empty") as flow:
         Parameter("n", default=1)
     with pytest.raises(FlowInvalid, match="no tasks"):

@@ -95,4 +95,4 @@ def test_the_real_program_refuses_without_a_traceback(tmp_path: Path, build: str
 
 def test_errors_are_values() -> None:
     error = BuildError("x", remedy="y", retryable=True)
-    assert (error.message, error.remedy, error.retryable, str(error)) == ("x", "y", True, "x")
+    assert (error.message, error.remedy, error.retryable, str(error)) == ("x", "y", True, "x y")

@@ -91,7 +91,7 @@ def test_a_pickled_flow(image: Image) -> None:
         ("def cubes(): ...\nlimit = 3", "NoSuchFlow", "no 'squares' in a_flow.py; its flows: cubes"),
         ("squares = 3", "NotAFlow", "a_flow.py:squares is not a flow but of type int"),
         ("def squares(*n): ...", "FlowInvalid", "cannot be given by name"),
-        ("from flow_operator import Flow\nsquares = Flow('squares')", "FlowInvalid", "no tasks"),
+        ("from flow_operator import *\nwith Flow('a') as squares: Parameter('n')", "FlowInvalid", "no tasks"),
     ],
 )
 def test_refusals(image: Image, source: str, reason: str, words: str) -> None:
