@@ -24,7 +24,8 @@ VALUES: Manifest = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA: Manifest = json.loads((CHART / "values.schema.json").read_text())
 REGISTRY = "registry=localhost:5001/flows"
 CA = "caBundle.configMapName=corporate"
-EVERYTHING = (REGISTRY, "replicas=2", CA, "imagePullSecrets={pull}", "metrics.serviceMonitor.enabled=true")
+ENGINE = ("dockerEngine.url=tcp://docker:2376", "dockerEngine.tlsSecret=engine")
+EVERYTHING = (*ENGINE, REGISTRY, "replicas=2", CA, "imagePullSecrets={pull}", "metrics.serviceMonitor.enabled=true")
 
 
 def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -112,6 +113,8 @@ def test_the_readme_explains_every_value() -> None:
         ("registries.reg.endpoint=kind-registry:5000", "does not match pattern"),
         ("registry=https://registry.example.com/flows", "at '/registry'"),
         ("watchNamespaces={Team_A}", "does not match pattern"),
+        ("dockerEngine.url=unix:///var/run/docker.sock", "does not match pattern"),
+        ("dockerEngine.url=tcp://docker:2376", "/dockerEngine/tlsSecret"),
     ],
 )
 def test_a_bad_value_is_refused(value: str, complaint: str) -> None:
@@ -142,6 +145,8 @@ def test_the_settings_file_is_what_the_operator_reads(tmp_path: Path) -> None:
     assert loaded.leader_election.namespace == "system"
     assert loaded.image_pull_secrets == ("pull",)
     assert loaded.registries["localhost:5001"].endpoint == "http://kind-registry:5000"
+    assert loaded.docker_engine.url == "tcp://docker:2376"
+    assert loaded.docker_engine.tls_secret == "engine"
     assert loaded.ca_bundle == "/etc/flow-operator/ca/ca.crt"
 
 

@@ -20,7 +20,7 @@ from flow_operator.api.crds import FLOW_DEPLOYMENT, FLOW_RUN, KINDS, Kind, struc
 from flow_operator.api.labels import API_VERSION
 from flow_operator.controller import http
 from flow_operator.images.errors import BuildError
-from flow_operator.plan import clean_up, dask_health, pinned
+from flow_operator.plan import clean_up, dask_health, healing, pinned
 from flow_operator.plan import deployment as deployment_plan
 from flow_operator.plan import run as run_plan
 from flow_operator.plan.types import ObservedDeployment, ObservedRun
@@ -134,6 +134,8 @@ NOT_REASONS = {
     *("File", "FallbackToLogsOnError", "Never", "Always", "OnFailure", "IfNotPresent", "RuntimeDefault", "Background"),
     *("ALL", "TCP", "HOME", "TMPDIR", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "Local", "LocalDask", "Dask"),
     *("WorkerLog", "Seconds", "Finished"),
+    *("ImportError", "NameError", "AttributeError", "SyntaxError", "IndentationError", "TabError", "Layers", "Docker"),
+    "ModuleNotFoundError",
 }
 CAMEL = re.compile(r"(?:[A-Z][a-z]+)+")
 
@@ -332,7 +334,8 @@ def test_the_times_of_callbacks_are_those_of_the_code() -> None:
     [
         ("flowrun.md", f"ends the run after {run_plan.PULL_PATIENCE:.0f} s"),
         ("flowrun.md", f"(15 s, with [callbacks](callbacks.md) {pinned.STOP_GRACE + pinned.HOOK_TIMEOUT + 5} s)"),
-        ("flowdeployment.md", f"after {deployment_plan.FIRST_RETRY:.0f} s, 20 s"),
+        ("flowdeployment.md", f"after {healing.SOON:.0f} s, 20 s, and so on up to every 5 minutes"),
+        ("flowdeployment.md", f"after {healing.LATER:.0f} s, 60 s, and so on up to every 10 minutes"),
         ("dask.md", f"does, {clean_up.FINALIZER_PATIENCE:.0f} s after the deletion"),
         ("status.md", f"acted on the DaskCluster for {dask_health.CONTROLLER_PATIENCE:.0f} s"),
         ("operations.md", f"missing news for more than {http.WATCH_LIMIT:.0f} s"),

@@ -21,14 +21,32 @@ SETTINGS = m.settings(
     runner={"resources": {"requests": {"cpu": "100m", "memory": "256Mi"}}},
     builder={"resources": {"limits": {"memory": "2Gi"}}},
     imagePullSecrets=["pull"],
+    dockerEngine={"url": "tcp://docker.example.com:2376", "tlsSecret": "engine"},
 )
 DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4}}
 CUSTOM = {"containers": [{"resources": {"limits": {"memory": "2Gi"}}, "env": [{"name": "A", "value": "1"}]}]}
 
 
+MAPS = {
+    "files": m.a_config_map("files", settings__toml="a = 1\n", table__bin=b"\xff"),
+    "lock": m.a_config_map("lock", uv__lock="version = 1\n"),
+}
+EVERYTHING = {
+    "builder": "Docker",
+    "extraCommands": ["apt-get update"],
+    "files": [
+        {"path": "/etc/settings.toml", "configMap": {"name": "files", "key": "settings.toml"}},
+        {"path": "/data/table.bin", "configMap": {"name": "files", "key": "table.bin"}},
+    ],
+    "dependencyLock": {"configMap": {"name": "lock", "key": "uv.lock"}},
+    "annotations": {"org.opencontainers.image.revision": "1f0c"},
+    "envVars": {"GREETING": 'it\'s $5 "or" less'},
+}
+
+
 def children_of_deployment(**spec: Any) -> list[Manifest]:
     made = m.a_deployment(**spec)
-    plan = deployment.decide(made, ObservedDeployment(ca_bundle="PEM"), SETTINGS, m.NOW)
+    plan = deployment.decide(made, ObservedDeployment(ca_bundle="PEM", referenced=MAPS), SETTINGS, m.NOW)
     return list(plan.create)
 
 
@@ -41,6 +59,10 @@ CASES = {
     "build": lambda: children_of_deployment(
         storage={"docker": {"pythonDependencies": ["pandas"], "pushSecret": "push"}}
     ),
+    "build-with-everything": lambda: children_of_deployment(storage={"docker": EVERYTHING}),
+    "check-of-an-image-built-elsewhere": lambda: children_of_deployment(flow=m.an_elsewhere_built_flow()),
+    "check-of-local-storage": lambda: children_of_deployment(**m.a_local_flow()),
+    "run-of-local-storage": lambda: children_of_run("on_exit", **m.a_local_flow()),
     "check-of-mounted-code": lambda: children_of_deployment(storage={"bytes": {}}),
     "run-remote": lambda: children_of_run(),
     "run-remote-with-callbacks": lambda: children_of_run("on_start", "on_exit"),

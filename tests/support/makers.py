@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -43,6 +44,32 @@ def a_deployment(**spec: Any) -> Manifest:
             "creationTimestamp": at(-60),
         },
         "spec": {"flow": {"source": {"inline": SOURCE}, "entrypoint": "flow.py:flow"}, **spec},
+    }
+
+
+def a_config_map(name: str = "code", **data: str | bytes) -> Manifest:
+    """Return a ConfigMap of a user's; a dot in a key is written as two underscores."""
+    keys = {key.replace("__", "."): each for key, each in data.items()}
+    text = {key: each for key, each in keys.items() if isinstance(each, str)}
+    binary = {key: base64.b64encode(each).decode() for key, each in keys.items() if isinstance(each, bytes)}
+    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "team-a"}}
+    return {**made, "data": text, "binaryData": binary}
+
+
+def an_elsewhere_built_flow() -> Manifest:
+    """Return what spec.flow is where the SDK has built the image."""
+    return {"image": {"reference": IMAGE, "location": "/flows/squares.flow", "pullSecret": "pull-mine"}}
+
+
+def a_local_flow() -> Manifest:
+    """Return a spec whose flow is on a volume of the user's."""
+    return {
+        "flow": {"file": {"location": "/data/flow.py:flow"}},
+        "storage": {"local": {"directory": "/data"}},
+        "runner": {
+            "volumes": [{"name": "data", "configMap": {"name": "flows"}}],
+            "volumeMounts": [{"name": "data", "mountPath": "/data", "readOnly": True}],
+        },
     }
 
 

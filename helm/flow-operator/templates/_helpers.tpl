@@ -88,6 +88,7 @@ operatorImage: {{ include "flow-operator.image" . | quote }}
 runtimeImage: {{ include "flow-operator.runtimeImage" . | quote }}
 registries: {{- .Values.registries | toYaml | nindent 2 }}
 packageIndex: {{- .Values.packageIndex | toYaml | nindent 2 }}
+dockerEngine: {{- .Values.dockerEngine | toYaml | nindent 2 }}
 caBundle: {{ ternary "/etc/flow-operator/ca/ca.crt" "" (ne .Values.caBundle.configMapName "") | quote }}
 watchNamespaces: {{- .Values.watchNamespaces | toYaml | nindent 2 }}
 labels: {{- .Values.labels | toYaml | nindent 2 }}

@@ -31,6 +31,13 @@ class PackageIndex(_Setting):
     extra_urls: tuple[str, ...] = Field(default=(), alias="extraURLs")
 
 
+class DockerEngine(_Setting):
+    """The engine that `builder: Docker` builds with, reached from the flow's namespace; empty: there is none."""
+
+    url: str = ""  # tcp://docker.example.com:2376
+    tls_secret: str = ""  # in the flow's namespace, with ca.pem, cert.pem and key.pem
+
+
 class LeaderElection(_Setting):
     """The Lease that says which replica acts."""
 
@@ -69,6 +76,7 @@ class Settings(_Setting):
     runtime_image: str
     registries: dict[str, RegistrySetting] = Field(default_factory=dict)
     package_index: PackageIndex = PackageIndex()
+    docker_engine: DockerEngine = DockerEngine()
     ca_bundle: str = ""
     watch_namespaces: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()

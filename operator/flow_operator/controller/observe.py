@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..api import labels
 from ..api.flow_run import FINISHED
-from ..plan import verdict
+from ..plan import materials, verdict
 from ..plan.types import ObservedDeployment, ObservedRun
 from .store import Key, Manifest, Store, labels_of
 
@@ -47,13 +47,11 @@ def observe_deployment(
     ca_bundle: str | None,
     refused: str | None,
 ) -> ObservedDeployment:
-    """Return what is known about a deployment, its source and its children."""
+    """Return what is known about a deployment, what it reads and its children."""
     uid = deployment["metadata"]["uid"]
-    source, missing = read_source(deployment, sources)
     pods = store.children(uid, "Pod")
     return ObservedDeployment(
-        source=source,
-        source_missing=missing,
+        referenced={where[1]: sources.get(where) for where in references(deployment)},
         builders=tuple(each for each in pods if labels_of(each)[labels.COMPONENT] == labels.BUILDER),
         checks=tuple(each for each in pods if labels_of(each)[labels.COMPONENT] == labels.CHECK),
         config_maps=tuple(store.children(uid, "ConfigMap")),
@@ -75,31 +73,12 @@ def _pinned(store: Store, deployment: Manifest) -> frozenset[str]:
     return frozenset(each for each in codes if each)
 
 
-def source_reference(deployment: Manifest) -> tuple[str, str] | None:
-    """Return namespace and name of the ConfigMap a deployment reads, or None."""
-    reference: dict[str, Any] = deployment["spec"]["flow"].get("source", {}).get("configMap") or {}
-    return (deployment["metadata"]["namespace"], reference["name"]) if reference else None
+def references(deployment: Manifest) -> frozenset[tuple[str, str]]:
+    """Return namespaces and names of the ConfigMaps of its users that a deployment reads."""
+    namespace = deployment["metadata"]["namespace"]
+    return frozenset((namespace, name) for name in materials.references(deployment["spec"]))
 
 
-def source_is_known(deployment: Manifest, sources: Mapping[tuple[str, str], Manifest | None]) -> bool:
-    """Return whether the referenced ConfigMap has been looked for: not looked is not absent."""
-    where = source_reference(deployment)
-    return where is None or where in sources
-
-
-def read_source(
-    deployment: Manifest, sources: Mapping[tuple[str, str], Manifest | None]
-) -> tuple[str | None, str | None]:
-    """Return the referenced source, or why there is none; both None where nothing is referenced."""
-    where = source_reference(deployment)
-    if where is None:
-        return None, None
-    key = deployment["spec"]["flow"]["source"]["configMap"].get("key", "flow.py")
-    found = sources.get(where)
-    if found is None:
-        return None, f"There is no ConfigMap {where[1]!r} in this namespace."
-    text = (found.get("data") or {}).get(key)
-    if text is None:
-        keys = ", ".join(sorted(found.get("data") or {})) or "none"
-        return None, f"ConfigMap {where[1]!r} has no key {key!r}; it has: {keys}."
-    return text, None
+def sources_are_known(deployment: Manifest, sources: Mapping[tuple[str, str], Manifest | None]) -> bool:
+    """Return whether all of them have been looked for: not looked is not absent."""
+    return all(where in sources for where in references(deployment))

@@ -14,7 +14,7 @@ from ..kube.errors import Conflict, KubeError, NotFound, Refused
 from ..plan import clean_up, deployment, run
 from ..plan.conditions import is_true
 from ..plan.types import Announcement, Plan, Ref
-from .observe import observe_deployment, observe_run, source_is_known
+from .observe import observe_deployment, observe_run, sources_are_known
 from .store import Key, Manifest, Store, labels_of
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Reconciler:
         if key.kind == "FlowRun":
             return run.decide(found, observe_run(self._store, found, refused), self._settings, now)
         seen = observe_deployment(self._store, found, self._sources, self._ca_bundle(), refused)
-        if found["metadata"].get("deletionTimestamp") or not source_is_known(found, self._sources):
+        if found["metadata"].get("deletionTimestamp") or not sources_are_known(found, self._sources):
             return Plan()  # the watch of the source asks again once it has looked
         return deployment.decide(found, seen, self._settings, now)
 

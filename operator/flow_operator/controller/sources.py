@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from ..kube.errors import KubeError
-from .observe import source_reference
+from .observe import references
 from .store import Key, Manifest, Store, key_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Sources(dict[Where, Manifest | None]):
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def _readers(self, where: Where) -> list[Manifest]:
-        return [each for each in self._store.of_kind("FlowDeployment") if source_reference(each) == where]
+        return [each for each in self._store.of_kind("FlowDeployment") if where in references(each)]
 
     async def _watch(self, where: Where) -> None:
         namespace, name = where

@@ -11,7 +11,7 @@ import kopf
 
 from ..api.labels import API_VERSION, GROUP, SELECTOR
 from ..kube.errors import KubeError, NotFound
-from .observe import source_reference
+from .observe import references
 from .store import Key, Manifest, Store, key_of, owner_key
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Watches:
             self._queue.add(key)
         elif key.kind == "FlowDeployment":
             self._queue.add(key)
-            if where := source_reference(manifest):
+            for where in references(manifest):
                 self.source_wanted(where)
             self._tell_waiting_runs(key)
         elif owner := owner_key(manifest):

@@ -1,96 +1,26 @@
-"""From a FlowDeployment to what is built: inputs, their hash, and the children that build and check."""
+"""The children of a FlowDeployment: copies of what goes into its image, and the pods that build and check it."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..api import labels, wire
-from ..api.flow_deployment import DockerStorage, FlowDeploymentSpec
 from . import names, pods
+from .inputs import Code, Inputs, Material, pull_secrets, tag_of
 
 if TYPE_CHECKING:
+    from ..api.flow_deployment import DockerStorage, FlowDeploymentSpec
     from ..api.settings import Settings
     from .types import Manifest
 
-# Part of every inputs hash: raise it when the same inputs would give another image.
-LAYOUT = "1"
 CODE_DIR = "/source"
+FILES_DIR = "/files"
 CA_FILE = "ca.crt"
 CA_DIR = "/etc/flow-operator/ca"
-
-
-@dataclass(frozen=True)
-class Code:
-    """The flow's bytes and the name of the file they become under /flows."""
-
-    file: str
-    data: bytes
-    attribute: str
-
-    @property
-    def sha256(self) -> str:
-        """Return the digest the builder checks."""
-        return hashlib.sha256(self.data).hexdigest()
-
-    @property
-    def ref(self) -> wire.FlowRef:
-        """Return where the flow is found in its image."""
-        return {"location": f"{wire.FLOWS_DIR}/{self.file}", "attribute": self.attribute}
-
-
-def code_of(spec: FlowDeploymentSpec, source: str | None) -> Code | None:
-    """Return the flow's bytes, or None while its ConfigMap is not there."""
-    if spec.flow.pickle:
-        return Code("flow.flow", base64.b64decode(spec.flow.pickle.data), "")
-    file, _, attribute = spec.flow.entrypoint.partition(":")
-    text = spec.flow.source.inline if spec.flow.source and spec.flow.source.inline is not None else source
-    return None if text is None else Code(file, text.encode(), attribute)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Everything an image is made of. Two deployments with one hash have one image."""
-
-    code: Code
-    docker: DockerStorage | None  # None: bytes storage, nothing is built
-    base_image: str
-    repository: str
-    rebuild: str
-
-    @property
-    def hash(self) -> str:
-        """Return the hash that decides whether to build."""
-        storage = pods.compact(self.docker.to_wire()) if self.docker else "bytes"
-        return names.digest(
-            LAYOUT, storage, self.base_image, self.repository, self.code.file, self.code.attribute, self.code.sha256,
-            self.rebuild,
-        )  # fmt: skip
-
-
-def inputs_of(deployment: Manifest, spec: FlowDeploymentSpec, code: Code, settings: Settings) -> Inputs:
-    """Return what a deployment's image is made of, defaults filled in."""
-    meta = deployment["metadata"]
-    rebuild = meta.get("annotations", {}).get(labels.REBUILD, "")
-    if spec.storage and spec.storage.bytes is not None:
-        return Inputs(code, None, settings.runtime_image, "", rebuild)
-    docker = (spec.storage and spec.storage.docker) or DockerStorage()
-    prefix = (docker.registry_url or settings.registry).strip("/")
-    image = docker.image_name or f"{meta['namespace']}-{meta['name']}".replace(".", "-")
-    return Inputs(
-        code,
-        docker,
-        docker.base_image or settings.runtime_image,
-        f"{prefix}/{image}" if prefix else "",
-        rebuild,
-    )
-
-
-def tag_of(inputs: Inputs) -> str:
-    """Return the tag to push: the one asked for, or a hash of the inputs."""
-    return (inputs.docker and inputs.docker.image_tag) or f"i-{inputs.hash[:16]}"
+PUSH_DIR = "/secrets/push"
+ENGINE_DIR = "/secrets/engine"
 
 
 @dataclass(frozen=True)
@@ -120,19 +50,43 @@ def code_name(target: Target, code: Code) -> str:
 
 def code_config_map(target: Target, code: Code) -> Manifest:
     """Return the ConfigMap that holds the flow's bytes for builder, check and (bytes storage) runs."""
-    encoded = base64.b64encode(code.data).decode()
-    try:
-        text = {code.file: code.data.decode()}
-    except UnicodeDecodeError:
-        text = {}
+    return _copy(target, code_name(target, code), names.digest(code.file, code.sha256), "code", {code.file: code.data})
+
+
+def material_config_maps(target: Target, inputs: Inputs) -> list[Manifest]:
+    """Return copies of what else goes to the builder, one for each ConfigMap of the user's: so each is small enough."""
+    return [
+        _copy(target, name, names.digest(*data), "files", data)
+        for name, data in _material_copies(target, inputs).items()
+    ]
+
+
+def _material_copies(target: Target, inputs: Inputs) -> dict[str, dict[str, bytes]]:
+    """Names of the copies, and their content by digest."""
+    groups: dict[str, dict[str, bytes]] = {}
+    for each in sorted(inputs.materials, key=lambda each: each.sha256):
+        groups.setdefault(each.config_map, {})[each.sha256] = each.data
+    return {names.build_child(target.name, "files", names.digest(*data)): data for data in groups.values()}
+
+
+def _copy(target: Target, name: str, digest: str, component: str, data: dict[str, bytes]) -> Manifest:
+    text = {key: each.decode() for key, each in data.items() if _is_text(each)}
     return pods.config_map(
-        name=code_name(target, code),
+        name=name,
         namespace=target.namespace,
-        labels=names.deployment_labels(target.name, target.uid, names.digest(code.file, code.sha256), "code"),
+        labels=names.deployment_labels(target.name, target.uid, digest, component),
         owner=target.owner,
         text=text,
-        binary={} if text else {code.file: encoded},
+        binary={key: base64.b64encode(each).decode() for key, each in data.items() if key not in text},
     )
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def ca_name(target: Target, bundle: str) -> str:
@@ -152,54 +106,83 @@ def ca_config_map(target: Target, bundle: str) -> Manifest:
     )
 
 
-def build_request(target: Target, inputs: Inputs, settings: Settings) -> wire.BuildRequest:
+def build_request(inputs: Inputs, settings: Settings) -> wire.BuildRequest:
     """Return what the builder is told."""
-    assert inputs.docker is not None, "bytes storage builds nothing"  # noqa: S101
-    return {
+    docker, code = _built(inputs)
+    request: wire.BuildRequest = {
         "baseImage": inputs.base_image,
         "repository": inputs.repository,
         "tag": tag_of(inputs),
         "files": [
-            {
-                "path": f"{wire.FLOWS_DIR}/{inputs.code.file}",
-                "source": f"{CODE_DIR}/{inputs.code.file}",
-                "sha256": inputs.code.sha256,
-            }
+            {"path": inputs.flow["location"], "source": f"{CODE_DIR}/{code.file}", "sha256": code.sha256},
+            *(_file(each) for each in inputs.files),
         ],
-        "pythonDependencies": list(inputs.docker.python_dependencies),
-        "env": dict(inputs.docker.env_vars),
-        "annotations": {"org.opencontainers.image.title": target.name},
+        "pythonDependencies": list(docker.python_dependencies),
+        "env": dict(docker.env_vars),
+        # Nothing of the place may enter the image: not the deployment's name, but the repository's.
+        "annotations": {"org.opencontainers.image.title": inputs.repository.rpartition("/")[2], **docker.annotations},
         "registries": {name: {"endpoint": each.endpoint} for name, each in settings.registries.items()},
     }
+    if inputs.lock:
+        request["lock"] = _file(inputs.lock)
+    if docker.push_secret:
+        request["pushSecret"] = docker.push_secret
+    if docker.builder == "Docker":
+        request |= _of_an_engine(docker, inputs, settings)
+    return request
+
+
+def _of_an_engine(docker: DockerStorage, inputs: Inputs, settings: Settings) -> wire.BuildRequest:
+    engine: wire.EngineEndpoint = {"url": settings.docker_engine.url}
+    if settings.docker_engine.tls_secret:
+        engine["tls"] = ENGINE_DIR
+    request: wire.BuildRequest = {
+        "builder": docker.builder,
+        "extraCommands": list(docker.extra_commands),
+        "engine": engine,
+        "flows": [inputs.flow],
+    }
+    if inputs.python:
+        request["python"] = inputs.python
+    return request
+
+
+def _file(material: Material) -> wire.BuildFile:
+    sha256 = material.sha256
+    return {"path": material.path, "source": f"{FILES_DIR}/{sha256}", "sha256": sha256}
+
+
+def _built(inputs: Inputs) -> tuple[DockerStorage, Code]:
+    assert inputs.docker is not None, "asked of what is not built here"  # noqa: S101
+    assert inputs.code is not None, "what is built here has its code here"  # noqa: S101
+    return inputs.docker, inputs.code
 
 
 def builder_pod(target: Target, inputs: Inputs, attempt: int, settings: Settings, ca: str | None) -> Manifest:
     """Return the pod that builds and pushes the image; its verdict is its termination message."""
-    assert inputs.docker is not None, "bytes storage builds nothing"  # noqa: S101
-    volumes = [pods.config_map_volume("source", code_name(target, inputs.code))]
-    mounts = [{"name": "source", "mountPath": CODE_DIR, "readOnly": True}]
+    docker, code = _built(inputs)
+    volumes = [pods.config_map_volume("source", code_name(target, code))]
+    mounts = [_read_only("source", CODE_DIR)]
     env = {
         **pods.HOME,
-        wire.BUILD_ENV: pods.compact(build_request(target, inputs, settings)),
+        wire.BUILD_ENV: pods.compact(build_request(inputs, settings)),
         **_index(settings),
     }
+    if inputs.materials:
+        volumes.append(pods.config_maps_volume("files", list(_material_copies(target, inputs))))
+        mounts.append(_read_only("files", FILES_DIR))
     if ca:
         volumes.append(pods.config_map_volume("ca", ca_name(target, ca)))
-        mounts.append({"name": "ca", "mountPath": CA_DIR, "readOnly": True})
+        mounts.append(_read_only("ca", CA_DIR))
         env["SSL_CERT_FILE"] = f"{CA_DIR}/{CA_FILE}"
-    if inputs.docker.push_secret:
-        volumes.append(
-            {
-                "name": "push",
-                "secret": {
-                    "secretName": inputs.docker.push_secret,
-                    "defaultMode": 0o444,
-                    "items": [{"key": ".dockerconfigjson", "path": "config.json"}],
-                },
-            }
-        )
-        mounts.append({"name": "push", "mountPath": "/secrets/push", "readOnly": True})
-        env["DOCKER_CONFIG"] = "/secrets/push"
+    if docker.push_secret:
+        volumes.append(_secret_volume("push", docker.push_secret, {".dockerconfigjson": "config.json"}))
+        mounts.append(_read_only("push", PUSH_DIR))
+        env["DOCKER_CONFIG"] = PUSH_DIR
+    if docker.builder == "Docker" and settings.docker_engine.tls_secret:
+        keys = {each: each for each in ("ca.pem", "cert.pem", "key.pem")}
+        volumes.append(_secret_volume("engine", settings.docker_engine.tls_secret, keys))
+        mounts.append(_read_only("engine", ENGINE_DIR))
     return pods.pod(
         name=names.build_child(target.name, "build", inputs.hash, attempt),
         namespace=target.namespace,
@@ -222,6 +205,19 @@ def builder_pod(target: Target, inputs: Inputs, attempt: int, settings: Settings
     )
 
 
+def _read_only(name: str, path: str) -> Manifest:
+    return {"name": name, "mountPath": path, "readOnly": True}
+
+
+def _secret_volume(name: str, secret: str, keys: dict[str, str]) -> Manifest:
+    """A Secret that may not be there: the builder then says so at once, where a kubelet would wait in silence."""
+    items = [{"key": key, "path": path} for key, path in keys.items()]
+    return {
+        "name": name,
+        "secret": {"secretName": secret, "defaultMode": 0o444, "items": items, "optional": True},
+    }
+
+
 def _index(settings: Settings) -> dict[str, str]:
     index = settings.package_index
     return {
@@ -235,7 +231,10 @@ def check_pod(
 ) -> Manifest:
     """Return the pod that loads the flow in its image and says what it found."""
     volumes, mounts = code_mount(target, inputs)
-    request: wire.CheckRequest = {"flow": inputs.code.ref}
+    runner = spec.runner.to_wire()
+    request: wire.CheckRequest = {"flow": inputs.flow}
+    if inputs.python:
+        request["python"] = inputs.python
     return pods.pod(
         name=names.build_child(target.name, "check", check_key(spec, inputs, image), attempt),
         namespace=target.namespace,
@@ -250,33 +249,30 @@ def check_pod(
                     *spec.runner.env,
                     *pods.environment({**pods.HOME, wire.CHECK_ENV: pods.compact(request)}),
                 ],
-                mounts=mounts,
+                mounts=[*mounts, *runner.get("volumeMounts", ())],
                 resources=settings.runner.resources or None,
             )
         ],
-        volumes=volumes,
-        pull_secrets=pull_secrets(inputs, settings),
+        volumes=[*volumes, *runner.get("volumes", ())],
+        pull_secrets=pull_secrets(spec, settings),
         activeDeadlineSeconds=300,
         terminationGracePeriodSeconds=2,
     )
 
 
 def check_key(spec: FlowDeploymentSpec, inputs: Inputs, image: str) -> str:
-    """Return what a check depends on: another variable may heal an import."""
-    return names.digest(inputs.hash, image, pods.compact(spec.runner.env))
+    """Return what a check depends on: another variable, volume or pull secret may heal it."""
+    runner = spec.runner.to_wire()
+    seen = {key: runner[key] for key in ("env", "volumes", "volumeMounts")}
+    elsewhere = spec.flow.image.pull_secret if spec.flow.image else None
+    return names.digest(inputs.hash, image, pods.compact(seen), elsewhere or "")
 
 
 def code_mount(target: Target, inputs: Inputs) -> tuple[list[Manifest], list[Manifest]]:
-    """Return volumes and mounts of the code: none where it is in the image."""
-    if inputs.docker is not None:
+    """Return volumes and mounts of the code: none where it is in the image, or on a volume of the user's."""
+    if inputs.code is None or not inputs.mounted:
         return [], []
     return (
         [pods.config_map_volume("code", code_name(target, inputs.code))],
-        [{"name": "code", "mountPath": wire.FLOWS_DIR, "readOnly": True}],
+        [_read_only("code", wire.FLOWS_DIR)],
     )
-
-
-def pull_secrets(inputs: Inputs, settings: Settings) -> list[str]:
-    """Return the names of the Secrets a pod of the flow's image pulls with."""
-    own = [inputs.docker.push_secret] if inputs.docker and inputs.docker.push_secret else []
-    return list(dict.fromkeys([*own, *settings.image_pull_secrets]))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import conditions as words
 from ..api.flow_deployment import Diagnosis, FlowDeploymentSpec, parse_spec
-from . import build, diagnosis, eligible, names
+from . import build, diagnosis, eligible, healing, materials, names, pods
 from .conditions import Conditions, announcements
+from .inputs import Inputs, inputs_of
 from .times import duration, seconds_since
 from .types import Manifest, ObservedDeployment, Plan, Ref
 
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 
     from ..api.settings import Settings
 
-# Back-off of builds that the world may heal: 10 s, 20 s, … 5 min.
-FIRST_RETRY, LAST_RETRY = 10.0, 300.0
+# Seconds until a child that the API server refused is wished for again.
+REFUSED_AGAIN = 10.0
 # Seconds until a pod that has not begun is called stuck; it may still begin.
 START_PATIENCE = 45.0
+# A request is one environment variable, of which the kernel takes 128 KiB.
+MAX_REQUEST = 120_000
 
 
 @dataclass
@@ -37,14 +40,13 @@ class Case:
     status: dict[str, Any]  # the new status, built upon the old one
     conditions: Conditions
     target: build.Target
-    code: build.Code | None = None
-    inputs: build.Inputs | None = None
+    inputs: Inputs | None = None
     create: tuple[Manifest, ...] = ()
     delete: tuple[Ref, ...] = ()
     again_after: float | None = None
 
     @property
-    def wanted(self) -> build.Inputs:
+    def wanted(self) -> Inputs:
         """Return the inputs; checks after `source_is_there` may rely on them."""
         assert self.inputs is not None, "asked before the source was read"  # noqa: S101
         return self.inputs
@@ -57,10 +59,13 @@ class Case:
         return True
 
     def working(self, kind: str, reason: str, message: str) -> bool:
-        """State that a step is under way."""
-        self.conditions.set(kind, "Unknown", reason, message)
-        self.conditions.working(reason, message)
-        self.status.pop("diagnosis", None)
+        """State that a step is under way; where it had failed, why is shown until it ends otherwise."""
+        attempt = self.status["build"]["attempt"]
+        said = f"{message} This is attempt {attempt}." if attempt > 1 else message
+        self.conditions.set(kind, "Unknown", reason, said)
+        self.conditions.working(reason, said)
+        if attempt == 1:
+            self.status.pop("diagnosis", None)
         return True
 
 
@@ -100,20 +105,19 @@ def _missing(wanted: tuple[Manifest, ...], seen: ObservedDeployment) -> tuple[Ma
 
 
 def source_is_there(case: Case) -> bool:
-    """The flow's bytes can be read."""
-    case.code = build.code_of(case.spec, case.seen.source)
-    if case.code is None:
-        return case.stuck(words.BUILT, _source_missing(case))
-    case.inputs = build.inputs_of(case.deployment, case.spec, case.code, case.settings)
+    """Everything that is read from ConfigMaps is there: the flow's bytes, further files, the lock."""
+    try:
+        case.inputs = inputs_of(case.deployment, case.spec, case.seen.referenced, case.settings)
+    except materials.MaterialMissing as missing:
+        return case.stuck(
+            words.BUILT,
+            diagnosis.diagnosis(
+                "SourceNotFound",
+                f"{missing.field}: {missing}",
+                f"Create it, or correct {missing.field}; this is looked at again when it changes.",
+            ),
+        )
     return False
-
-
-def _source_missing(case: Case) -> Diagnosis:
-    return diagnosis.diagnosis(
-        "SourceNotFound",
-        case.seen.source_missing or "The ConfigMap with the source was not found.",
-        "Create it, or correct spec.flow.source.configMap; this is looked at again when it changes.",
-    )
 
 
 def registry_is_known(case: Case) -> bool:
@@ -130,13 +134,47 @@ def registry_is_known(case: Case) -> bool:
     )
 
 
+def engine_is_known(case: Case) -> bool:
+    """There is an engine, where one is to build."""
+    docker = case.wanted.docker
+    if docker is None or docker.builder != "Docker" or case.settings.docker_engine.url:
+        return False
+    return case.stuck(
+        words.BUILT,
+        diagnosis.diagnosis(
+            "EngineNotSet",
+            "builder: Docker needs a Docker engine, and the operator knows none.",
+            "Set the chart's value dockerEngine.url, or take builder: Layers, which needs none (and runs no "
+            "extraCommands).",
+        ),
+    )
+
+
+def request_fits(case: Case) -> bool:
+    """What the builder is told fits into its pod."""
+    if case.wanted.docker is None:
+        return False
+    size = len(pods.compact(build.build_request(case.wanted, case.settings)))
+    if size <= MAX_REQUEST:
+        return False
+    return case.stuck(
+        words.BUILT,
+        diagnosis.diagnosis(
+            "BadRequest",
+            f"spec.storage.docker is too large for a builder: {size} bytes, and {MAX_REQUEST} are possible.",
+            "Shorten pythonDependencies (a dependencyLock may be larger), extraCommands or envVars.",
+        ),
+    )
+
+
 def inputs_are_recorded(case: Case) -> bool:
     """A change of the inputs starts a new count of attempts."""
     record: dict[str, Any] = case.status.setdefault("build", {})
     if record.get("inputs") != case.wanted.hash:
+        code = case.wanted.code
         case.status["build"] = {
             "inputs": case.wanted.hash,
-            "sourceDigest": f"sha256:{case.wanted.code.sha256}",
+            **({"sourceDigest": f"sha256:{code.sha256}"} if code else {}),
             "attempt": 1,
         }
         for gone in ("image", "flow", "diagnosis"):
@@ -148,16 +186,14 @@ def inputs_are_recorded(case: Case) -> bool:
 def image_is_built(case: Case) -> bool:
     """The image of exactly these inputs exists."""
     if case.wanted.docker is None:
-        return _mount_instead(case)
+        return _nothing_to_build(case)
     if case.status.get("image"):
         return False
     pod = _of_attempt(case, case.seen.builders, "build", case.wanted.hash)
     if pod is None:
         return _start_build(case)
-    if why := diagnosis.waiting_for(pod):
-        return case.stuck(words.BUILT, why)
     terminated = _ended(pod, "builder")
-    if terminated is None and (why := _not_begun(case, pod)):
+    if terminated is None and (why := diagnosis.waiting_for(pod) or _not_begun(case, pod)):
         return case.stuck(words.BUILT, why)
     if terminated is None:
         return case.working(words.BUILT, "Building", f"Pod {pod['metadata']['name']} builds the image.")
@@ -182,35 +218,50 @@ def _not_begun(case: Case, pod: Manifest) -> Diagnosis | None:
     if left > 0:
         case.again_after = left
         return None
-    secret = case.wanted.docker and case.wanted.docker.push_secret
+    name, volumes = pod["metadata"]["name"], _sources_of(pod)
     return diagnosis.diagnosis(
         "NotStarted",
-        f"Pod {pod['metadata']['name']} has not begun within {START_PATIENCE:.0f} s.",
-        (f"Check that Secret {secret!r} exists and has the key .dockerconfigjson; " if secret else "")
-        + f"see the events: kubectl describe pod {pod['metadata']['name']}.",
+        f"Pod {name} has not begun within {START_PATIENCE:.0f} s.",
+        (f"Check that these exist: {', '.join(volumes)}; " if volumes else "")
+        + f"see the events: kubectl describe pod {name}.",
     )
 
 
-def _mount_instead(case: Case) -> bool:
-    case.create += (build.code_config_map(case.target, case.wanted.code),)
-    if case.seen.refused:
-        return _refused(case, words.BUILT)
-    case.status["image"] = case.settings.runtime_image
-    case.conditions.set(words.BUILT, "True", "Mounted", "Bytes storage: the code is mounted, nothing is built.")
+def _sources_of(pod: Manifest) -> list[str]:
+    """Name what a kubelet waits for before it mounts a pod's volumes."""
+    kinds = {"configMap": "name", "secret": "secretName", "persistentVolumeClaim": "claimName"}
+    found = ((kind, each[kind], key) for each in pod["spec"]["volumes"] for kind, key in kinds.items() if kind in each)
+    return [f"{kind[0].upper()}{kind[1:]} {source.get(key)!r}" for kind, source, key in found]
+
+
+def _nothing_to_build(case: Case) -> bool:
+    code = case.wanted.code
+    if code is not None:
+        case.create += (build.code_config_map(case.target, code),)
+        if case.seen.refused:
+            return _refused(case, words.BUILT)
+    case.status["image"] = case.wanted.image
+    if case.spec.flow.image:
+        case.conditions.set(words.BUILT, "True", "BuiltElsewhere", "The image was built elsewhere.")
+    elif code is not None:
+        case.conditions.set(words.BUILT, "True", "Mounted", "Bytes storage: the code is mounted, nothing is built.")
+    else:
+        case.conditions.set(words.BUILT, "True", "Mounted", "Local storage: the flow is on a volume of yours.")
     return False
 
 
 def _refused(case: Case, kind: str) -> bool:
     """The child stays wished for: it is tried again, whatever the status says meanwhile."""
-    case.again_after = FIRST_RETRY
+    case.again_after = REFUSED_AGAIN
     return case.stuck(kind, diagnosis.refused(f"FlowDeployment {case.target.name}", case.seen.refused or ""))
 
 
 def _start_build(case: Case) -> bool:
-    attempt = case.status["build"]["attempt"]
-    ca = case.seen.ca_bundle
+    attempt, ca, code = case.status["build"]["attempt"], case.seen.ca_bundle, case.wanted.code
+    assert code is not None, "what is built here has its code here"  # noqa: S101
     case.create += (
-        build.code_config_map(case.target, case.wanted.code),
+        build.code_config_map(case.target, code),
+        *build.material_config_maps(case.target, case.wanted),
         *((build.ca_config_map(case.target, ca),) if ca else ()),
         build.builder_pod(case.target, case.wanted, attempt, case.settings, ca),
     )
@@ -220,30 +271,44 @@ def _start_build(case: Case) -> bool:
 
 
 def _build_failed(case: Case, pod: Manifest, terminated: dict[str, Any], report: dict[str, Any]) -> bool:
-    why = (
-        diagnosis.diagnosis(report["reason"], report.get("message", ""), report.get("remedy", ""))
-        if "reason" in report
-        else diagnosis.killed(pod, "builder", terminated)
-    )
-    _retry_later(case, pod, terminated, retryable=bool(report.get("retryable", True)))
+    why = _why(case, pod, "builder", terminated, report)
+    _try_again(case, pod, terminated, healing.pause_after_build(why.reason, report, case.status["build"]["attempt"]))
     return case.stuck(words.BUILT, why)
 
 
-def _retry_later(case: Case, pod: Manifest, terminated: dict[str, Any], *, retryable: bool) -> None:
-    """Count up when the back-off is over; a repaired world heals the build without an edit."""
-    attempt = case.status["build"]["attempt"]
-    wait = min(FIRST_RETRY * 2 ** (attempt - 1), LAST_RETRY) if retryable else LAST_RETRY
-    left = wait - seconds_since(terminated.get("finishedAt"), case.now)
+def _why(case: Case, pod: Manifest, container: str, terminated: dict[str, Any], report: dict[str, Any]) -> Diagnosis:
+    if "reason" in report:
+        return diagnosis.diagnosis(
+            report["reason"], report.get("message", ""), report.get("remedy", "") or "See its log."
+        )
+    why = diagnosis.killed_worker(pod, container, terminated)
+    known = case.status.get("diagnosis")
+    # A pod that never began ends at its deadline; what it waited for says more.
+    return Diagnosis.model_validate(known) if why.reason == "DeadlineExceeded" and not terminated and known else why
+
+
+def _try_again(case: Case, pod: Manifest, terminated: dict[str, Any], pause: float | None) -> None:
+    """Count up when the pause is over; a repaired world heals the build without an edit."""
+    if pause is None:
+        return
+    left = pause - seconds_since(terminated.get("finishedAt") or _last_change(pod), case.now)
     if left > 0:
         case.again_after = left
         return
-    case.status["build"]["attempt"] = attempt + 1
+    case.status["build"]["attempt"] += 1
     case.delete += (Ref.of(pod),)
     case.again_after = 0.05
 
 
+def _last_change(pod: Manifest) -> str:
+    """When a pod that has no container's state to tell ended."""
+    times = [each.get("lastTransitionTime") for each in (pod.get("status") or {}).get("conditions") or ()]
+    return max([str(each) for each in times if each], default=str(pod["metadata"]["creationTimestamp"]))
+
+
 def _record_build(case: Case, report: dict[str, Any]) -> None:
     case.status["image"] = report["image"]
+    case.status.pop("diagnosis", None)
     record = case.status["build"]
     record["baseImage"] = report.get("base", "")
     record["layers"] = report.get("layers", [])
@@ -270,10 +335,8 @@ def flow_is_verified(case: Case) -> bool:
         if case.seen.refused:
             return _refused(case, words.VERIFIED)
         return case.working(words.VERIFIED, "Verifying", f"Loading the flow in {image}.")
-    if why := diagnosis.waiting_for(pod):
-        return case.stuck(words.VERIFIED, why)
     terminated = _ended(pod, "check")
-    if terminated is None and (why := _not_begun(case, pod)):
+    if terminated is None and (why := diagnosis.waiting_for(pod) or _not_begun(case, pod)):
         return case.stuck(words.VERIFIED, why)
     if terminated is None:
         return case.working(words.VERIFIED, "Verifying", f"Pod {pod['metadata']['name']} loads the flow.")
@@ -285,13 +348,10 @@ def flow_is_verified(case: Case) -> bool:
 
 
 def _check_failed(case: Case, pod: Manifest, terminated: dict[str, Any], report: dict[str, Any]) -> bool:
-    if "reason" in report:
-        return case.stuck(
-            words.VERIFIED,
-            diagnosis.diagnosis(report["reason"], report.get("message", ""), report.get("remedy", "")),
-        )
-    _retry_later(case, pod, terminated, retryable=True)
-    return case.stuck(words.VERIFIED, diagnosis.killed(pod, "check", terminated))
+    why = _why(case, pod, "check", terminated, report)
+    outside, attempt = healing.sees_more_than_its_image(case.spec), case.status["build"]["attempt"]
+    _try_again(case, pod, terminated, healing.pause_after_check(why.reason, report, attempt, outside=outside))
+    return case.stuck(words.VERIFIED, why)
 
 
 def _of_attempt(case: Case, pods: tuple[Manifest, ...], role: str, inputs: str) -> Manifest | None:
@@ -306,7 +366,9 @@ def all_is_well(case: Case) -> bool:
     case.conditions.done("Ready", f"Flow {flow!r} is ready to run.")
     case.status.pop("diagnosis", None)
     case.delete += tuple(Ref.of(each) for each in (*case.seen.builders, *case.seen.checks) if not _dying(each))
-    needed = {build.code_name(case.target, case.wanted.code), *case.seen.pinned_config_maps}
+    needed = set(case.seen.pinned_config_maps)
+    if case.wanted.code:
+        needed.add(build.code_name(case.target, case.wanted.code))
     if case.seen.ca_bundle:
         needed.add(build.ca_name(case.target, case.seen.ca_bundle))
     case.delete += tuple(
@@ -329,8 +391,10 @@ def read_report(terminated: dict[str, Any]) -> dict[str, Any] | None:
 
 
 CHECKS = (
-    source_is_there,  # the flow's bytes can be read
+    source_is_there,  # what is read from ConfigMaps is there
     registry_is_known,  # there is somewhere to push to
+    engine_is_known,  # there is an engine, where one is to build
+    request_fits,  # what the builder is told fits into its pod
     inputs_are_recorded,  # a change of the inputs starts anew
     image_is_built,  # the image of exactly these inputs exists
     flow_is_verified,  # the flow loads in its image

@@ -139,6 +139,26 @@ def killed(pod: Manifest, container: str, terminated: dict[str, Any]) -> Diagnos
     )
 
 
+def killed_worker(pod: Manifest, container: str, terminated: dict[str, Any]) -> Diagnosis:
+    """Return why a builder or a check ended without a word of its own: the chart's limits count there."""
+    why, name = killed(pod, container, terminated), pod["metadata"]["name"]
+    value = "builder.resources" if container == "builder" else "runner.resources"
+    if container == "builder" and why.reason == "Evicted" and "ephemeral" in why.message:
+        return diagnosis(
+            "BuilderDiskFull",
+            f"Pod {name} was evicted: {(pod.get('status') or {}).get('message', '')}",
+            "Raise ephemeral-storage in the chart's builder.resources: a build needs about three times the size of its "
+            "dependencies; or make room on the node.",
+        )
+    remedies = {
+        "OutOfMemory": f"Raise the memory limit in the chart's {value}.",
+        "Evicted": f"Nothing, if the node is well again; else set requests in the chart's {value}. It is tried again.",
+        "DeadlineExceeded": f"See what it was busy with: kubectl logs {name}",
+        "RunnerDeleted": "Nothing: it is made again.",
+    }
+    return why.model_copy(update={"remedy": remedies.get(why.reason, why.remedy)})
+
+
 def crash_loop(pods: Iterable[Manifest], role: str, reason: str) -> Diagnosis | None:
     """Return why pods of one role restart again and again, or None."""
     for pod in pods:

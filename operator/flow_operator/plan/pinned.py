@@ -15,7 +15,8 @@ from ..api.flow_deployment import (
     RemoteEnvironment,
     parse_spec,
 )
-from . import build, diagnosis
+from . import build, diagnosis, names
+from .inputs import flow_ref, pull_secrets
 
 if TYPE_CHECKING:
     from ..api.flow_run import FlowRunSpec
@@ -89,12 +90,12 @@ def pin(deployment: Manifest, run: FlowRunSpec, settings: Settings) -> dict[str,
         "parameters": {**spec.parameters, **(run.parameters or {})},
         "environment": effective_environment(spec, flow).to_wire(),
         "pinned": {
-            "flow": _flow_ref(spec),
+            "flow": flow_ref(spec),
             "callbacks": flow.get("callbacks", []),
             "runner": spec.runner.to_wire(),
             "bounds": {**spec.run.to_wire(), **_bounds(run)},
             "deploymentGeneration": deployment["metadata"]["generation"],
-            "pullSecrets": _pull_secrets(spec, settings),
+            "pullSecrets": pull_secrets(spec, settings),
             **_code(target, status, spec),
         },
     }
@@ -105,27 +106,12 @@ def _bounds(run: FlowRunSpec) -> dict[str, Any]:
     return {key: every[key] for key in every if key.endswith(("Seconds", "Finished"))}
 
 
-def _flow_ref(spec: FlowDeploymentSpec) -> wire.FlowRef:
-    file, _, attribute = spec.flow.entrypoint.partition(":")
-    if spec.flow.pickle:
-        file, attribute = "flow.flow", ""
-    return {"location": f"{wire.FLOWS_DIR}/{file}", "attribute": attribute}
-
-
 def _code(target: build.Target, status: dict[str, Any], spec: FlowDeploymentSpec) -> dict[str, str]:
     if not (spec.storage and spec.storage.bytes is not None):
         return {}
-    from .names import build_child, digest
-
     sha256 = status["build"]["sourceDigest"].removeprefix("sha256:")
-    file = _flow_ref(spec)["location"].rpartition("/")[2]
-    return {"code": build_child(target.name, "code", digest(file, sha256))}
-
-
-def _pull_secrets(spec: FlowDeploymentSpec, settings: Settings) -> list[str]:
-    docker = spec.storage and spec.storage.docker
-    own = [docker.push_secret] if docker and docker.push_secret else []
-    return list(dict.fromkeys([*own, *settings.image_pull_secrets]))
+    file = flow_ref(spec)["location"].rpartition("/")[2]
+    return {"code": names.build_child(target.name, "code", names.digest(file, sha256))}
 
 
 def effective_environment(spec: FlowDeploymentSpec, flow: dict[str, Any]) -> Environment:

@@ -32,8 +32,8 @@ def pod_security() -> Manifest:
 
 
 def environment(variables: dict[str, str]) -> list[Manifest]:
-    """Return variables as a container wants them."""
-    return [{"name": name, "value": value} for name, value in variables.items()]
+    """Return variables as a container wants them: a kubelet would expand `$(HOME)`, and make one of `$$`."""
+    return [{"name": name, "value": value.replace("$", "$$")} for name, value in variables.items()]
 
 
 HOME = {"USER": "flow", "HOME": "/tmp", "TMPDIR": "/tmp", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}  # noqa: S108
@@ -122,12 +122,19 @@ def config_map_volume(name: str, config_map_name: str) -> Manifest:
     return {"name": name, "configMap": {"name": config_map_name, "defaultMode": 0o444}}
 
 
+def config_maps_volume(name: str, config_map_names: list[str]) -> Manifest:
+    """Return a volume in which the keys of several ConfigMaps lie side by side."""
+    sources = [{"configMap": {"name": each}} for each in config_map_names]
+    return {"name": name, "projected": {"sources": sources, "defaultMode": 0o444}}
+
+
 __all__ = [
     "HOME",
     "USER",
     "compact",
     "config_map",
     "config_map_volume",
+    "config_maps_volume",
     "container",
     "container_security",
     "environment",

@@ -23,6 +23,8 @@ def runner_pod(run: Manifest, pinned: Pinned, attempt: int, settings: Settings) 
     env = [*pinned.runner.get("env", ()), *pods.environment(_variables(run, pinned, attempt))]
     account = pinned.runner.get("serviceAccountName")
     volumes, mounts = code_mount(pinned)
+    volumes = [*volumes, *pinned.runner.get("volumes", ())]
+    mounts = [*mounts, *pinned.runner.get("volumeMounts", ())]
     if pinned.hooks:
         volumes = [*volumes, {"name": "hooks", "emptyDir": {}}]
     resources = pinned.runner.get("resources") or settings.runner.resources or None

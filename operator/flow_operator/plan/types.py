@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Manifest = dict[str, Any]
 
@@ -65,8 +68,7 @@ class ObservedRun:
 class ObservedDeployment:
     """What the watches delivered about one deployment."""
 
-    source: str | None = None  # content of the referenced ConfigMap key
-    source_missing: str | None = None  # why there is none
+    referenced: Mapping[str, Manifest | None] = field(default_factory=dict)  # users' ConfigMaps that the spec names
     builders: tuple[Manifest, ...] = ()
     checks: tuple[Manifest, ...] = ()
     config_maps: tuple[Manifest, ...] = ()

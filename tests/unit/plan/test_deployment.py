@@ -15,6 +15,7 @@ from tests.support import makers as m
 from tests.support.condition_rules import violations
 
 Manifest = dict[str, Any]
+ENGINE = {"url": "tcp://docker.example.com:2376", "tlsSecret": "engine"}
 FACTS = {"name": "squares", "parameters": [], "callbacks": [], "environment": {}}
 
 
@@ -77,10 +78,21 @@ def test_a_ca_bundle_is_mounted_into_the_builder() -> None:
     assert env["SSL_CERT_FILE"] == "/etc/flow-operator/ca/ca.crt"
 
 
-def test_a_push_secret_is_mounted_never_read() -> None:
+def request_of(pod: Manifest) -> Manifest:
+    (container,) = pod["spec"]["containers"]
+    (text,) = [
+        each["value"] for each in container["env"] if each["name"] in ("FLOW_OPERATOR_BUILD", "FLOW_OPERATOR_CHECK")
+    ]
+    request: Manifest = json.loads(text.replace("$$", "$"))
+    return request
+
+
+def test_a_push_secret_is_mounted_never_read_and_the_builder_says_when_it_is_missing() -> None:
     _, pod, _ = building(m.a_deployment(storage={"docker": {"pushSecret": "registry"}}))
     (volume,) = [each for each in pod["spec"]["volumes"] if "secret" in each]
     assert volume["secret"]["secretName"] == "registry"
+    assert volume["secret"]["optional"] is True, "a kubelet would wait for it in silence"
+    assert request_of(pod)["pushSecret"] == "registry"
 
 
 def test_a_built_image_is_checked_then_ready_and_swept() -> None:
@@ -110,13 +122,16 @@ def test_a_ready_deployment_is_left_alone() -> None:
         {"flow": {"source": {"inline": m.SOURCE}, "entrypoint": "flow.py:other"}},
         {"storage": {"docker": {"pythonDependencies": ["pandas"]}}},
         {"storage": {"docker": {"envVars": {"A": "$b c"}}}},
+        {"storage": {"docker": {"builder": "Docker", "extraCommands": ["true"]}}},
+        {"storage": {"docker": {"dependencyLock": {"inline": "pandas==1 --hash=sha256:0"}}}},
+        {"storage": {"docker": {"annotations": {"a": "b"}}}},
     ],
 )
 def test_a_change_of_the_inputs_builds_again(change: Manifest) -> None:
     told, builder, _ = built()
     changed = copy.deepcopy(told)
     changed["spec"] |= change
-    plan = decide(changed, ObservedDeployment(builders=(builder,)))
+    plan = decide(changed, ObservedDeployment(builders=(builder,)), dockerEngine=ENGINE)
     assert pod_of(plan)["metadata"]["name"] != builder["metadata"]["name"]
     assert plan.status is not None
     assert "image" not in plan.status
@@ -145,6 +160,43 @@ def test_a_failed_build_says_why_and_is_tried_again_later() -> None:
     assert pod_of(decide(told, after=13))["metadata"]["name"] != builder["metadata"]["name"]
 
 
+def test_a_failure_is_shown_while_it_is_tried_again() -> None:
+    told, builder, _ = building()
+    words = {"reason": "RegistryUnreachable", "message": "no route", "remedy": "start it", "retryable": True}
+    builder = m.ended(builder, "builder", code=1, message=json.dumps(words))
+    told = m.with_status(told, decide(told, ObservedDeployment(builders=(builder,)), after=13).status)
+    again = decide(told, after=13)
+    assert again.status is not None
+    assert reason(again, "Built") == "Building"
+    assert again.status["diagnosis"]["reason"] == "RegistryUnreachable"
+    second = m.ended(pod_of(again), "builder", message=json.dumps({"image": m.IMAGE}))
+    healed = decide(m.with_status(told, again.status), ObservedDeployment(builders=(second,)), after=14)
+    assert healed.status is not None
+    assert "diagnosis" not in healed.status
+
+
+def test_what_a_person_must_mend_is_tried_again_more_slowly_and_what_inputs_decide_is_not() -> None:
+    told, builder, _ = building()
+    waits = []
+    for word in ("RegistryUnauthorized", "BadRequest"):
+        report = json.dumps({"reason": word, "message": "no", "remedy": "do", "retryable": False})
+        ended = m.ended(builder, "builder", code=1, message=report)
+        waits.append(decide(told, ObservedDeployment(builders=(ended,))).again_after)
+    assert waits == [pytest.approx(29), None]
+
+
+def test_a_check_that_waited_for_its_image_until_the_end_says_so_and_is_tried_again() -> None:
+    told, _, plan = built()
+    check = m.waiting(pod_of(plan), "ImagePullBackOff", name="check", message="not found")
+    stuck = decide(told, ObservedDeployment(checks=(check,)))
+    assert reason(stuck, "Verified") == "ImagePullFailed"
+    check["status"] |= {"phase": "Failed", "reason": "DeadlineExceeded"}
+    late = decide(m.with_status(told, stuck.status), ObservedDeployment(checks=(check,)), after=301)
+    assert late.delete, "the dead pod goes, and another comes"
+    assert late.status is not None
+    assert late.status["diagnosis"]["reason"] == "ImagePullFailed"
+
+
 def test_a_builder_that_never_begins_is_named_with_its_secret() -> None:
     told, builder, _ = building(m.a_deployment(storage={"docker": {"pushSecret": "registry"}}))
     early = decide(told, ObservedDeployment(builders=(builder,)))
@@ -160,6 +212,18 @@ def test_a_builder_the_kubelet_refused_is_tried_again() -> None:
     builder["status"] = {"phase": "Failed", "reason": "Evicted", "message": "disk pressure"}
     plan = decide(told, ObservedDeployment(builders=(builder,)))
     assert reason(plan, "Built") == "Evicted"
+    later = decide(told, ObservedDeployment(builders=(builder,)), after=11)
+    assert later.delete
+
+
+def test_a_builder_that_filled_its_disk_says_so() -> None:
+    told, builder, _ = building()
+    said = "Pod ephemeral local storage usage exceeds the total limit of containers 10Mi."
+    builder["status"] = {"phase": "Failed", "reason": "Evicted", "message": said}
+    plan = decide(told, ObservedDeployment(builders=(builder,)))
+    assert reason(plan, "Built") == "BuilderDiskFull"
+    assert plan.status is not None
+    assert said in plan.status["diagnosis"]["message"]
 
 
 def test_an_import_that_is_missing_is_named() -> None:
@@ -173,17 +237,156 @@ def test_an_import_that_is_missing_is_named() -> None:
     assert "pandas" in verified["message"]
 
 
-def test_a_source_that_is_missing_is_named_and_nothing_is_made() -> None:
-    deployment = m.a_deployment(flow={"source": {"configMap": {"name": "code"}}, "entrypoint": "flow.py:flow"})
-    plan = decide(deployment, ObservedDeployment(source_missing="There is no ConfigMap 'code' in this namespace."))
+MAPPED = {"source": {"configMap": {"name": "code", "key": "flow.py"}}, "entrypoint": "flow.py:flow"}
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({}, "spec.flow.source.configMap: There is no ConfigMap 'code' in this namespace."),
+        ({"code": m.a_config_map(other="")}, "ConfigMap 'code' has no key 'flow.py'; it has: other."),
+    ],
+)
+def test_a_source_that_is_missing_is_named_and_nothing_is_made(found: Manifest, words: str) -> None:
+    plan = decide(m.a_deployment(flow=MAPPED), ObservedDeployment(referenced=found))
     assert reason(plan) == "SourceNotFound"
+    assert plan.status is not None
+    assert words in plan.status["diagnosis"]["message"]
     assert not plan.create
 
 
 def test_a_source_from_a_config_map_is_part_of_the_inputs() -> None:
-    deployment = m.a_deployment(flow={"source": {"configMap": {"name": "code"}}, "entrypoint": "flow.py:flow"})
-    one, two = (decide(deployment, ObservedDeployment(source=text)) for text in ("a = 1", "a = 2"))
+    deployment = m.a_deployment(flow=MAPPED)
+    one, two = (
+        decide(deployment, ObservedDeployment(referenced={"code": m.a_config_map(flow__py=text)}))
+        for text in ("a = 1", "a = 2")
+    )
     assert pod_of(one)["metadata"]["name"] != pod_of(two)["metadata"]["name"]
+
+
+FILES = [
+    {"path": "/etc/settings.toml", "configMap": {"name": "files", "key": "settings.toml"}},
+    {"path": "/data/table.bin", "configMap": {"name": "files", "key": "table.bin"}},
+]
+LOCKED = {"docker": {"files": FILES, "dependencyLock": {"configMap": {"name": "lock", "key": "uv.lock"}}}}
+MAPS = {
+    "files": m.a_config_map("files", settings__toml="a = 1\n", table__bin=b"\xff\x00", unused="x"),
+    "lock": m.a_config_map("lock", uv__lock="version = 1\n"),
+}
+
+
+def test_files_and_lock_are_copied_mounted_and_told_by_digest() -> None:
+    plan = decide(m.a_deployment(storage=LOCKED), ObservedDeployment(referenced=MAPS))
+    copies = [each for each in plan.create if each["metadata"]["labels"]["app.kubernetes.io/component"] == "files"]
+    assert len(copies) == 2, "one for each ConfigMap of the user's, so that none is too large"
+    assert all(each["immutable"] for each in copies)
+    content = {
+        key: each for copy_ in copies for key, each in (copy_.get("data", {}) | copy_.get("binaryData", {})).items()
+    }
+    assert sorted(content.values()) == ["/wA=", "a = 1\n", "version = 1\n"], "and only the keys that are named"
+    request = request_of(pod_of(plan))
+    assert [each["path"] for each in request["files"]] == ["/flows/flow.py", "/data/table.bin", "/etc/settings.toml"]
+    assert request["lock"]["path"] == "uv.lock"
+    for each in (*request["files"][1:], request["lock"]):
+        assert each["source"] == f"/files/{each['sha256']}"
+        assert each["sha256"] in content
+    (volume,) = [each for each in pod_of(plan)["spec"]["volumes"] if each["name"] == "files"]
+    mounted = [each["configMap"]["name"] for each in volume["projected"]["sources"]]
+    assert mounted == [each["metadata"]["name"] for each in copies]
+
+
+@pytest.mark.parametrize("missing", ["files", "lock"])
+def test_a_file_or_lock_that_is_missing_is_named(missing: str) -> None:
+    found = {name: each for name, each in MAPS.items() if name != missing}
+    plan = decide(m.a_deployment(storage=LOCKED), ObservedDeployment(referenced=found))
+    assert plan.status is not None
+    assert f"There is no ConfigMap '{missing}' in this namespace." in plan.status["diagnosis"]["message"]
+    assert not plan.create
+
+
+def test_another_byte_in_a_file_builds_again_and_another_name_of_the_map_does_not() -> None:
+    def inputs(storage: Manifest, maps: Manifest) -> str:
+        plan = decide(m.a_deployment(storage=storage), ObservedDeployment(referenced=maps))
+        assert plan.status is not None
+        return str(plan.status["build"]["inputs"])
+
+    renamed = json.loads(json.dumps(LOCKED).replace('"files", "key"', '"files-x7", "key"'))
+    other = {**MAPS, "files": m.a_config_map("files", settings__toml="a = 2\n", table__bin=b"\xff\x00")}
+    assert inputs(LOCKED, MAPS) == inputs(renamed, {"files-x7": MAPS["files"], "lock": MAPS["lock"]})
+    assert inputs(LOCKED, MAPS) != inputs(LOCKED, other)
+
+
+def test_an_image_built_elsewhere_goes_straight_to_its_check() -> None:
+    plan = decide(m.a_deployment(flow=m.an_elsewhere_built_flow()), registry="")
+    assert reason(plan, "Built") == "BuiltElsewhere"
+    assert [each["kind"] for each in plan.create] == ["Pod"]
+    pod = pod_of(plan)
+    assert pod["spec"]["containers"][0]["image"] == m.IMAGE
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "pull-mine"}]
+    assert request_of(pod)["flow"] == {"location": "/flows/squares.flow", "attribute": ""}
+
+
+def test_local_storage_is_checked_on_the_users_volumes() -> None:
+    plan = decide(m.a_deployment(**m.a_local_flow()), registry="")
+    assert reason(plan, "Built") == "Mounted"
+    assert [each["kind"] for each in plan.create] == ["Pod"]
+    (container,) = pod_of(plan)["spec"]["containers"]
+    assert container["image"] == "runtime:1"
+    assert {"name": "data", "mountPath": "/data", "readOnly": True} in container["volumeMounts"]
+    assert request_of(pod_of(plan))["flow"] == {"location": "/data/flow.py", "attribute": "flow"}
+
+
+def test_a_check_that_sees_more_than_its_image_is_tried_again() -> None:
+    words = json.dumps({"reason": "NoSuchFlow", "message": "there is no file /data/flow.py", "remedy": "name it"})
+    for spec, wait in ((m.a_local_flow(), pytest.approx(29)), ({"storage": {"bytes": {}}}, None)):
+        first = decide(m.a_deployment(**spec))
+        check = m.ended(pod_of(first), "check", code=1, message=words)
+        told = m.with_status(m.a_deployment(**spec), first.status)
+        assert decide(told, ObservedDeployment(checks=(check,))).again_after == wait
+
+
+def test_a_check_that_cannot_begin_names_what_it_may_wait_for() -> None:
+    told = m.a_deployment(**m.a_local_flow())
+    first = decide(told)
+    late = decide(m.with_status(told, first.status), ObservedDeployment(checks=(pod_of(first),)), after=60)
+    assert late.status is not None
+    assert "ConfigMap 'flows'" in late.status["diagnosis"]["remedy"]
+
+
+def test_a_pickle_becomes_the_file_it_names() -> None:
+    pickle = {"data": "AAAA", "python": "3.12", "file": "my-squares.flow"}
+    plan = decide(m.a_deployment(flow={"pickle": pickle}))
+    (code,) = [each for each in plan.create if each["kind"] == "ConfigMap"]
+    assert code["data"] == {"my-squares.flow": "\0\0\0"}
+    assert request_of(pod_of(plan))["files"][0]["path"] == "/flows/my-squares.flow"
+
+
+def test_nothing_of_the_place_enters_the_image() -> None:
+    annotations = request_of(pod_of(decide(m.a_deployment(storage={"docker": {"imageName": "cubes"}}))))["annotations"]
+    assert annotations == {"org.opencontainers.image.title": "cubes"}
+
+
+def test_docker_needs_an_engine() -> None:
+    deployment = m.a_deployment(storage={"docker": {"builder": "Docker", "extraCommands": ["apt-get update"]}})
+    plan = decide(deployment)
+    assert reason(plan, "Built") == "EngineNotSet"
+    assert not plan.create
+    pod = pod_of(decide(deployment, dockerEngine=ENGINE))
+    request = request_of(pod)
+    assert request["builder"] == "Docker"
+    assert request["engine"] == {"url": "tcp://docker.example.com:2376", "tls": "/secrets/engine"}
+    assert request["extraCommands"] == ["apt-get update"]
+    assert request["flows"] == [{"location": "/flows/flow.py", "attribute": "flow"}]
+    (volume,) = [each for each in pod["spec"]["volumes"] if each["name"] == "engine"]
+    assert volume["secret"]["secretName"] == "engine"
+
+
+def test_a_request_that_no_pod_can_be_given_is_refused() -> None:
+    commands = ["x" * 4000] * 40
+    deployment = m.a_deployment(storage={"docker": {"builder": "Docker", "extraCommands": commands}})
+    plan = decide(deployment, dockerEngine=ENGINE)
+    assert reason(plan) == "BadRequest"
+    assert not plan.create
 
 
 def test_no_registry_is_said() -> None:
