@@ -71,7 +71,7 @@ def _check_held(line: str, lock: str, versions: Mapping[str, str], target: Targe
 
 
 def _resolved(uv: Uv, requirements: tuple[str, ...], runtime: Mapping[str, str], target: Target) -> Lock:
-    _check_shared(requirements, runtime)
+    check_shared(requirements, runtime)
     lock = _compile(uv, requirements, runtime, target)
     if _overrides(lock, runtime):
         # Something the runtime brings would be replaced: let what the runtime needs of it take part.
@@ -85,7 +85,7 @@ def _compile(uv: Uv, requirements: tuple[str, ...], runtime: Mapping[str, str], 
     return parse_lock(compiled).on(target.python, target.machine)
 
 
-def _check_shared(requirements: tuple[str, ...], runtime: Mapping[str, str]) -> None:
+def check_shared(requirements: tuple[str, ...], runtime: Mapping[str, str]) -> None:
     """Say a conflict with the runtime plainly, before uv says it at length."""
     for line in requirements:
         requirement = Requirement(line)

@@ -1,24 +1,319 @@
-"""The builder that lets a Docker engine do the work."""
+"""The builder that lets a Docker engine do the work: for extra commands, for what must be compiled, for local images.
+
+request -> plan -> base                (pulled by the engine, unless it is the engine's own)
+                -> prepared            (pip upgraded, the extra commands; only where there are commands)
+                -> which Python        (asked in a container: a command may have installed it)
+                -> finished            (runtime where the base lacks it, dependencies, files, variables, labels)
+                -> check               (every flow, in a container as our pods run: no root, nothing writable)
+                -> tag -> push -> compare with the registry -> remove the local copy -> report
+
+An image gets its tag when its flows have been loaded, so a build that fails never leaves or moves a tag.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import tempfile
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flow_operator.images.errors import BadRequestError
-from flow_operator.images.progress import Progress, silent
+from flow_operator.api.wire import CHECK_ENV, DEPS_DIR, TERMINATION_LOG, BuildReport
+from flow_operator.images import install
+from flow_operator.images.clients import SHARED as SHARED_CLIENTS
+from flow_operator.images.clients import Clients
+from flow_operator.images.connections import Connections
+from flow_operator.images.context import Context, pip_settings, write_context
+from flow_operator.images.credentials import Keychain, keychain_from
+from flow_operator.images.dependencies import SHARED, check_shared, resolve
+from flow_operator.images.docker_failures import failure, refusal
+from flow_operator.images.docker_request import DockerPlan, checked_for_docker
+from flow_operator.images.dockerfile import SHELL, Content, Dockerfile, finished, prepared
+from flow_operator.images.engine import Engine, connected
+from flow_operator.images.errors import (
+    BaseImageHasNoPythonError,
+    BaseImageNotFoundError,
+    BuildError,
+    EngineError,
+    RegistryError,
+    TagLostError,
+    disk_errors,
+)
+from flow_operator.images.image import LOCK_ANNOTATION, environment
+from flow_operator.images.layers import write_layer
+from flow_operator.images.probe import PROBE, Found, found
+from flow_operator.images.progress import Progress, Stages, silent
+from flow_operator.images.python_version import PYTHON_LABEL
+from flow_operator.images.reference import parse_reference
+from flow_operator.images.request import code_entries
+from flow_operator.images.retries import Retries
+from flow_operator.images.runtime import RUNTIME_LABEL, Runtime, runtime_entries, runtime_of
+from flow_operator.images.uv import Target, Uv
 
 if TYPE_CHECKING:
-    from flow_operator.api.wire import BuildReport, BuildRequest
-    from flow_operator.images.credentials import Keychain
+    from collections.abc import Callable, Mapping
+
+    from flow_operator.api.wire import BuildRequest
+    from flow_operator.images.requirements import Lock
+
+_CHECK_SECONDS = 300  # as long as a check pod may take
+
+# How our pods run a flow's image.
+_USER = "65532:65532"
+_POD = {"USER": "flow", "HOME": "/tmp", "TMPDIR": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"}  # noqa: S108
 
 
 class DockerBuilder:
-    """Builds with the engine, and lets it push."""
+    """Builds with an engine, and lets it push."""
 
-    def __init__(self, *, progress: Progress = silent, keychain: Keychain | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        progress: Progress = silent,
+        keychain: Keychain | None = None,
+        retries: Retries | None = None,
+        clients: Clients = SHARED_CLIENTS,
+        client: Callable[..., Any] | None = None,
+    ) -> None:
         self._progress = progress
-        self._keychain = keychain
+        self._keychain = keychain or keychain_from()
+        self._retries = retries or Retries(progress=progress)
+        self._clients = clients
+        self._client = client
 
     def build(self, request: BuildRequest) -> BuildReport:
-        """The image. Raises `errors.BuildError` when there is none."""
-        raise BadRequestError(f"{request.get('builder')} is not there yet.", remedy="Use Layers.")
+        """The image, by digest where it was pushed. Raises `errors.BuildError` when there is none."""
+        plan = checked_for_docker(request)
+        connections = Connections(plan.plan, self._keychain, self._retries, self._clients)
+        with (
+            disk_errors(),
+            tempfile.TemporaryDirectory(prefix="flow-operator-") as work,
+            connected(plan.engine, self._client) as engine,
+        ):
+            seams = _Seams(engine, connections, self._keychain, self._retries, self._progress)
+            return _Build(plan, seams, Path(work)).run()
+
+
+class _Seams(NamedTuple):
+    """What a build reaches the world through."""
+
+    engine: Engine
+    connections: Connections
+    keychain: Keychain
+    retries: Retries
+    progress: Progress
+
+
+class _Build:
+    """One build."""
+
+    def __init__(self, plan: DockerPlan, seams: _Seams, work: Path) -> None:
+        self._docker = plan
+        self._plan = plan.plan
+        self._seams = seams
+        self._engine = seams.engine
+        self._progress = seams.progress
+        self._work = work
+        self._stages = Stages()
+        self._lock: Lock | None = None
+
+    def run(self) -> BuildReport:
+        with self._stages.stage("code"):
+            entries = code_entries(self._plan.files)  # the bytes are compared before anything is asked of an engine
+            code = {"code.tar": self._work / "code.tar"} if entries else {}
+            for file in code.values():
+                write_layer("code", entries, file, compress=False)
+        with self._stages.stage("base"):
+            base = self._base()
+        with self._stages.stage("commands"):
+            prepared_id = self._prepared(base)
+        with self._stages.stage("build"):
+            image = self._finished(base, prepared_id, code)
+        with self._stages.stage("check"):
+            self._check(image)
+        return self._delivered(base, image)
+
+    def _base(self) -> dict[str, Any]:
+        reference = self._plan.base
+        if not self._docker.local_image:
+            credential = self._seams.keychain.find(reference.registry)
+            platform = self._docker.platform
+            self._progress(f"Pulling {reference}.")
+            self._seams.retries.run(lambda: self._engine.pull(reference, credential, platform, self._progress))
+        base = self._engine.image(str(reference))
+        if base is None:
+            raise BaseImageNotFoundError(
+                f"Docker engine {self._engine.name} has no image {reference}.",
+                remedy="Build or load it there first, or leave out localImage to have it pulled.",
+            )
+        wanted, has = self._docker.platform.removeprefix("linux/"), base.get("Architecture", "")
+        if wanted and has != wanted:
+            raise BaseImageNotFoundError(f"{reference} is for {has}, not for {wanted}.")
+        return base
+
+    def _prepared(self, base: Mapping[str, Any]) -> str:
+        """The id of the image that the rest is put on."""
+        if not self._docker.commands:
+            return str(base["Id"])
+        config = base.get("Config") or {}
+        settings = pip_settings(secret=False)
+        shell = config.get("Shell") or SHELL
+        dockerfile = prepared(base["Id"], config.get("User") or "", self._docker.commands, settings, shell)
+        return self._built(dockerfile, Context(dockerfile.text))
+
+    def _finished(self, base: Mapping[str, Any], image: str, code: Mapping[str, Path]) -> str:
+        known = self._engine.image(image) or base
+        python = self._python(image)
+        config = known.get("Config") or {}
+        target = Target(python.python, str(known.get("Architecture") or self._plan.architecture), python.libc)
+        runtime = runtime_of({"config": config}, python.python)
+        self._lock = self._checked_lock(runtime, target)
+        archives = {**code, **self._runtime(runtime, target)}
+        content = Content(
+            runtime=runtime.lock is not None,
+            dependencies=bool(self._plan.wanted),
+            code=bool(code),
+            variables=self._variables(config),
+            labels=self._labels(config, python, runtime),
+            salt="" if self._plan.wanted.pinned else uuid.uuid4().hex,
+        )
+        dockerfile = finished(image, config.get("User") or "", content, pip_settings(secret=True))
+        return self._built(dockerfile, Context(dockerfile.text, self._install(runtime), archives))
+
+    def _python(self, image: str) -> Found:
+        reference = str(self._plan.base)
+        try:
+            ran = self._engine.run(image, PROBE, network=False)
+        except EngineError as error:
+            if "executable file not found" in error.message or "no such file or directory" in error.message:
+                raise BaseImageHasNoPythonError(f"{reference} has no Python.") from None
+            raise
+        python = found(reference, ran)
+        author = (self._docker.check or {}).get("python", "")
+        if author and author != python.python:
+            self._progress(f"Warning: {reference} has Python {python.python}, and the flow was written with {author}.")
+        return python
+
+    def _runtime(self, runtime: Runtime, target: Target) -> dict[str, Path]:
+        if runtime.lock is None:
+            return {}
+        self._progress(f"Making the runtime layer for Python {target.python}.")
+        folder, file = self._work / "runtime", self._work / "runtime.tar.gz"
+        folder.mkdir()
+        write_layer("runtime", runtime_entries(Uv(folder), runtime.lock, target), file, compress=True)
+        return {"runtime.tar.gz": file}
+
+    def _checked_lock(self, runtime: Runtime, target: Target) -> Lock | None:
+        """The lock that was brought, for this image; what is plainly wrong is said before anything is built."""
+        wanted = self._plan.wanted
+        if wanted.lock:
+            folder = self._work / "lock"
+            folder.mkdir()
+            return resolve(Uv(folder), wanted, runtime.versions, target)
+        check_shared(wanted.requirements, runtime.versions)
+        return None
+
+    def _install(self, runtime: Runtime) -> dict[str, bytes]:
+        if not self._plan.wanted:
+            return {}
+        lines = self._lock.text if self._lock else "".join(f"{line}\n" for line in self._plan.wanted.requirements)
+        job: install.Job = {"target": DEPS_DIR, "runtime": runtime.versions, "hashes": self._lock is not None}
+        shared = [f"{name}=={runtime.versions[name]}\n" for name in SHARED if name in runtime.versions]
+        return {
+            "install.py": Path(install.__file__).read_bytes(),
+            "install.json": json.dumps(job, sort_keys=True).encode(),
+            "requirements.txt": lines.encode(),
+            "constraints.txt": "".join(shared).encode(),
+        }
+
+    def _variables(self, config: Mapping[str, Any]) -> dict[str, str]:
+        """Those that differ from the base's."""
+        before = config.get("Env") or []
+        after = environment(before, self._plan.env)
+        return dict(line.partition("=")[::2] for line in after if line not in before)
+
+    def _labels(self, config: Mapping[str, Any], python: Found, runtime: Runtime) -> dict[str, str]:
+        said = (config.get("Labels") or {}).get(RUNTIME_LABEL)
+        pins = " ".join(f"{name}=={version}" for name, version in sorted(runtime.versions.items()))
+        lock = {LOCK_ANNOTATION: self._lock.digest} if self._lock else {}
+        return {PYTHON_LABEL: python.python, RUNTIME_LABEL: said or pins, **lock, **self._plan.annotations}
+
+    def _built(self, dockerfile: Dockerfile, context: Context) -> str:
+        file = self._work / "context.tar"
+        write_context(context, file)
+        with file.open("rb") as opened:
+            built = self._engine.build(opened, dockerfile.arguments, self._docker.platform, self._progress)
+        if not built.image:
+            raise failure(dockerfile, built)
+        return built.image
+
+    def _check(self, image: str) -> None:
+        if not self._docker.check:
+            return
+        self._progress("Checking the flows in the image.")
+        variables = {**_POD, CHECK_ENV: json.dumps(self._docker.check)}
+        command = ["python3", "-m", "flow_operator.runner", "check"]
+        ran = self._engine.run(image, command, environment=variables, user=_USER, seconds=_CHECK_SECONDS)
+        for line in ran.err.splitlines():
+            if TERMINATION_LOG not in line:  # only pods have one
+                self._progress(line)
+        if ran.code != 0:
+            raise refusal(ran)
+
+    def _delivered(self, base: Mapping[str, Any], image: str) -> BuildReport:
+        tag = self._plan.target.tag or f"i-{image.removeprefix('sha256:')[:16]}"
+        name = f"{self._plan.repository}:{tag}"
+        self._engine.tag(image, self._plan.repository, tag)
+        report = BuildReport(
+            image=name,
+            digest=image,
+            base=self._base_name(base),
+            lock=self._lock.digest if self._lock else "",
+            uploadedBytes=0,
+            stages=self._stages.seconds,
+        )
+        if not self._docker.has_registry:
+            self._progress(f"Warning: {name} stays in the engine: its name has no registry, so no cluster can pull it.")
+            return report
+        if not self._docker.push:
+            self._progress(f"{name} stays in the engine, as was asked.")
+            return report
+        with self._stages.stage("push"):
+            report["digest"], report["uploadedBytes"] = self._pushed(tag)
+            report["image"] = f"{self._plan.repository}@{report['digest']}"
+        self._removed(name)
+        return report
+
+    def _pushed(self, tag: str) -> tuple[str, int]:
+        repository, target = self._plan.repository, self._plan.target
+        credential = self._seams.keychain.find(target.registry)
+        self._progress(f"Pushing {repository}:{tag}.")
+        digest, size = self._seams.retries.run(lambda: self._engine.push(repository, tag, credential, self._progress))
+        self._compare(tag, digest)
+        return digest, size
+
+    def _compare(self, tag: str, digest: str) -> None:
+        """The registry must have what the engine says it pushed; a registry only the engine reaches is not asked."""
+        target = self._plan.target
+        try:
+            has = self._seams.connections.repository(target).digest_of(tag)
+        except RegistryError as error:
+            self._progress(f"Warning: what was pushed could not be looked up from here. {error.message}")
+            return
+        if has is None or has not in ("", digest):
+            raise TagLostError(f"{target.name}:{tag} was pushed as {digest}, and is {has or 'not there'} now.")
+
+    def _removed(self, name: str) -> None:
+        try:
+            self._engine.remove(name)
+        except BuildError as error:
+            self._progress(f"The local copy {name} is still in the engine: {error.message}")
+
+    def _base_name(self, base: Mapping[str, Any]) -> str:
+        """The base by digest; by its id where it never was in a registry."""
+        reference = self._plan.base
+        for text in base.get("RepoDigests") or ():
+            named = parse_reference(text)
+            if named.name == reference.name:
+                return str(reference.at(named.digest))
+        return f"{reference} ({base['Id']})"

@@ -23,6 +23,14 @@
     |   +-- DependencyHashMismatchError
     |   +-- DependencyFailedError     what uv says and we do not recognise
     |   `-- IndexUnreachableError     retryable
+    +-- EngineError                   of the Docker builder
+    |   +-- EngineUnreachableError    retryable
+    |   +-- EngineTLSFailedError
+    |   +-- EngineDiskFullError       retryable
+    |   +-- EngineOutOfMemoryError
+    |   +-- EngineFailedError         what the engine says and we do not recognise
+    |   `-- ImageBuildFailedError     a step of the build, a user's command most likely
+    +-- FlowCheckFailedError          the image is there and its flow cannot run; the reason is the check's own
     +-- BuilderDiskFullError
     `-- BuilderFailedError            a bug: ours, not the user's
 
@@ -33,7 +41,7 @@ from __future__ import annotations
 
 import errno
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from flow_operator.api.errors import FlowOperatorError
 
@@ -44,7 +52,7 @@ if TYPE_CHECKING:
 class BuildError(FlowOperatorError):
     """A build that ended without an image: what happened, and what to do."""
 
-    reason: ClassVar[str]
+    reason: str
     retryable: bool = False
 
     def __init__(self, message: str, *, remedy: str | None = None, retryable: bool | None = None) -> None:
@@ -218,6 +226,73 @@ class IndexUnreachableError(DependencyError):
     reason = "IndexUnreachable"
     remedy = "Check that the builder's pod reaches the package index (UV_DEFAULT_INDEX, proxy, network policy)."
     retryable = True
+
+
+class EngineError(BuildError):
+    """A Docker engine that did not do what it was asked."""
+
+
+class EngineUnreachableError(EngineError):
+    """No answer from the engine, or a connection that broke."""
+
+    reason = "EngineUnreachable"
+    remedy = (
+        "Start Docker, or say where it is: base_url or DOCKER_HOST here, dockerEngine.url of the chart in a cluster. "
+        "The Layers builder needs no engine."
+    )
+    retryable = True
+
+
+class EngineTLSFailedError(EngineError):
+    """The engine's certificate is not trusted here, or ours not there."""
+
+    reason = "EngineTLSFailed"
+    remedy = (
+        "Give the builder ca.pem, cert.pem and key.pem that the engine accepts: dockerEngine.tlsSecret of the chart "
+        "in a cluster, DOCKER_CERT_PATH here."
+    )
+
+
+class EngineDiskFullError(EngineError):
+    """No space left where the engine keeps its images."""
+
+    reason = "EngineDiskFull"
+    remedy = "Make room on the engine's host: docker system prune."
+    retryable = True
+
+
+class EngineOutOfMemoryError(EngineError):
+    """A step or the check was killed for its memory."""
+
+    reason = "EngineOutOfMemory"
+    remedy = "Give the engine's host more memory, or install wheels where something is compiled."
+
+
+class EngineFailedError(EngineError):
+    """The engine failed in a way we have no word for; its own words are in the message."""
+
+    reason = "EngineFailed"
+    remedy = "Look at the engine's own log."
+    retryable = True
+
+
+class ImageBuildFailedError(EngineError):
+    """A step of the build failed."""
+
+    reason = "ImageBuildFailed"
+    remedy = "Read the message: it is what the step said last. The whole output is the builder's log."
+
+
+class FlowCheckFailedError(BuildError):
+    """The image cannot run its flow: the reason, words and remedy are those of the check."""
+
+    reason = "FlowCheckFailed"
+    remedy = "Read the builder's log: it holds what the check said."
+
+    def __init__(self, message: str, *, reason: str = "", remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        if reason:
+            self.reason = reason
 
 
 class BuilderDiskFullError(BuildError):

@@ -116,9 +116,14 @@ class Uv:
 
 def uv_error(stderr: str) -> BuildError:
     """What uv's failure means, in its own words, without credentials."""
-    words = _QUERY.sub(r"\1", _CREDENTIAL.sub("://", " ".join(stderr.split())))
+    words = without_secrets(" ".join(stderr.split()))
     kinds = (kind for kind, signs in _FAILURES.items() if any(sign in words for sign in signs))
     return next(kinds, DependencyFailedError)(_shortened(words))
+
+
+def without_secrets(words: str) -> str:
+    """Text whose URLs have neither a credential nor a query."""
+    return _QUERY.sub(r"\1", _CREDENTIAL.sub("://", words))
 
 
 def _shortened(words: str) -> str:

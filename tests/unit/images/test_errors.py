@@ -6,10 +6,11 @@ import errno
 import inspect
 import ssl
 
+import docker.errors
 import httpx
 import pytest
 
-from flow_operator.images import errors
+from flow_operator.images import engine_border, errors
 from flow_operator.images.border import MAPPING, registry_errors, status_error
 from flow_operator.images.errors import (
     BuilderDiskFullError,
@@ -29,6 +30,25 @@ def test_every_exception_of_httpx_is_mapped() -> None:
     exceptions = {one for one in exported if inspect.isclass(one) and issubclass(one, Exception)}
     assert exceptions
     assert exceptions == set(MAPPING)
+
+
+def test_every_exception_of_docker_is_mapped() -> None:
+    classes = {one for _, one in inspect.getmembers(docker.errors, inspect.isclass) if issubclass(one, Exception)}
+    assert classes
+    assert classes == set(engine_border.MAPPING)
+
+
+@pytest.mark.parametrize("kind", engine_border.MAPPING, ids=lambda kind: kind.__name__)
+def test_an_exception_of_docker_names_the_engine_and_no_secret(kind: type[Exception]) -> None:
+    made = kind.__new__(kind)
+    made.args = ("https://user:secret@engine.test/?token=secret",)
+    vars(made).update(msg=made.args[0], explanation=made.args[0], response=None)
+    with (
+        pytest.raises(BuildError, match=r"tcp://engine\.test") as caught,
+        engine_border.engine_errors("tcp://engine.test"),
+    ):
+        raise made
+    assert "secret" not in caught.value.message
 
 
 @pytest.mark.parametrize("kind", MAPPING, ids=lambda kind: kind.__name__)
