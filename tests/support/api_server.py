@@ -28,6 +28,8 @@ class ApiServer:
         self.forbidden: set[tuple[str, str]] = set()  # (method, plural)
         self.unknown: set[str] = set()  # plurals whose CRD is not installed
         self.after_write: Callable[[str, Manifest], None] = lambda _method, _object: None
+        self.after_watch: Callable[[str], None] = lambda _plural: None  # a watch has begun
+        self.after_log: Callable[[str], None] = lambda _pod: None  # a log was sent
         self.version = 100
         self.events: list[tuple[int, str, str, Manifest]] = []  # version, plural, type, object
         self.news = threading.Condition()
@@ -181,13 +183,15 @@ class _Exchange:
         lines = self.server.logs.get((self.name, self.query.get("container", "")))
         if lines is None:
             return self.fail(400, "container is waiting to start: ContainerCreating", "BadRequest", self.name)
-        return self.send(200, "".join(f"{line}\n" for line in lines).encode(), "text/plain")
+        self.send(200, "".join(f"{line}\n" for line in lines).encode(), "text/plain")
+        return self.server.after_log(self.name)
 
     def watch(self) -> None:
         self.http.send_response(200)
         self.http.send_header("Content-Type", "application/json")
         self.http.send_header("Transfer-Encoding", "chunked")
         self.http.end_headers()
+        self.server.after_watch(self.plural)
         for event in self.news(int(self.query.get("resourceVersion", "0"))):
             line = json.dumps(event).encode() + b"\n"
             try:

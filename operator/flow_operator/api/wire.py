@@ -23,6 +23,7 @@ HOOKS_DIR = "/hooks"
 RUN_ENV = "FLOW_OPERATOR_RUN"  # RunRequest as JSON: runner and hooks containers
 CHECK_ENV = "FLOW_OPERATOR_CHECK"  # CheckRequest as JSON: check pod
 BUILD_ENV = "FLOW_OPERATOR_BUILD"  # BuildRequest as JSON: builder pod
+HERE_ENV = "FLOW_OPERATOR_HERE"  # set where `kubectl flow` runs a pod's programs on its own machine
 
 # Exit codes of the runner (PID 1 of main).
 EXIT_OK = 0
@@ -193,7 +194,7 @@ class BuildRequest(TypedDict, total=False):
 class LayerReport(TypedDict):
     """One layer the builder put on top of the base."""
 
-    kind: Literal["runtime", "dependencies", "files", "code"]
+    kind: Literal["runtime", "dependencies", "code"]
     digest: str
     size: int
     uploaded: bool

@@ -1,4 +1,4 @@
-"""`python3 -m flow_operator.runner run | check | callback NAME`.
+"""`python3 -m flow_operator.runner run | check | describe | callback NAME`.
 
 `run` is PID 1 of a flow's pod: it imports next to nothing, so that the pod is hardly later than a bare one.
 """
@@ -20,12 +20,17 @@ def main(arguments: list[str]) -> int:
             from flow_operator.runner import check
 
             return check.main()
+        case ["describe"]:
+            from flow_operator.runner import describe
+
+            return describe.main()
         case ["callback", ("on_start" | "on_exit") as name]:
             from flow_operator.runner import callback
 
             return callback.main(name)
         case _:
-            print("usage: python3 -m flow_operator.runner run | check | callback on_start|on_exit", file=sys.stderr)
+            usage = "run | check | describe | callback on_start|on_exit"
+            print(f"usage: python3 -m flow_operator.runner {usage}", file=sys.stderr)
             return 2
 
 

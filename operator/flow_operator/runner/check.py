@@ -24,7 +24,7 @@ def main() -> int:
     """Load the flow and tell its facts, or why it cannot be loaded; the exit code."""
     request: CheckRequest = json.loads(os.environ[wire.CHECK_ENV])
     try:
-        report: CheckReport = {"flow": _facts(load(request["flow"]))}
+        report: CheckReport = {"flow": facts(load(request["flow"]))}
         code = 0
     except LoadError as error:
         report, code = _refusal(error), 1
@@ -42,7 +42,8 @@ def _refusal(error: LoadError) -> CheckReport:
     return report
 
 
-def _facts(flow: Flow) -> FlowFacts:
+def facts(flow: Flow) -> FlowFacts:
+    """What a flow says of itself."""
     return {
         "name": flow.name,
         "parameters": [*map(_parameter, flow.parameters), *_open(flow)],

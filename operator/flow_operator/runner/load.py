@@ -8,6 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from flow_operator.api import wire
 from flow_operator.flow.core import Flow
 from flow_operator.flow.errors import FlowInvalid
 
@@ -84,8 +85,8 @@ def _import_failed(location: str, error: BaseException) -> LoadError:
     file = os.path.basename(location)
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
-        message = f"{file} imports {error.name!r}, which is not in the image"
-        return LoadError("ImportFailed", message, f"Add the package of {package!r} to pythonDependencies.", error)
+        message = f"{file} imports {error.name!r}, which is not {_place()}"
+        return LoadError("ImportFailed", message, _add(package), error)
     if isinstance(error, SyntaxError):
         message = (
             f"{file} is not Python {sys.version_info.major}.{sys.version_info.minor}: {error.msg}, line {error.lineno}"
@@ -97,13 +98,23 @@ def _import_failed(location: str, error: BaseException) -> LoadError:
     return LoadError("ImportFailed", message, "Mend what runs when the file is imported.", error)
 
 
+def _place() -> str:
+    return "installed here" if wire.HERE_ENV in os.environ else "in the image"
+
+
+def _add(package: str) -> str:
+    if wire.HERE_ENV in os.environ:
+        return f"Install the package of {package!r}."
+    return f"Add the package of {package!r} to pythonDependencies."
+
+
 def _attribute(module: ModuleType, ref: FlowRef) -> object:
     found: Any = module
     for name in ref["attribute"].split("."):
         if not hasattr(found, name):
             there = ", ".join(sorted(_flows_of(module))) or "none"
             message = f"there is no {ref['attribute']!r} in {os.path.basename(ref['location'])}; its flows: {there}"
-            raise LoadError("NoSuchFlow", message, "Set the entrypoint to one of them.")
+            raise LoadError("NoSuchFlow", message, "Name one of them.")
         found = getattr(found, name)
     return found
 
@@ -126,8 +137,8 @@ def _unpickled(location: str) -> object:
         file_name = os.path.basename(location)
         if isinstance(error, ModuleNotFoundError) and error.name:
             package = error.name.partition(".")[0]
-            message = f"{file_name} needs {error.name!r}, which is not in the image"
-            remedy = f"Add the package of {package!r} to pythonDependencies."
+            message = f"{file_name} needs {error.name!r}, which is not {_place()}"
+            remedy = _add(package)
         else:
             message = f"{file_name} cannot be unpickled: {type(error).__name__}: {error}"
             remedy = "Pickle it with the image's versions of Python and cloudpickle."
