@@ -16,6 +16,8 @@ INPUTS = f"{GROUP}/inputs"
 REBUILD = f"{GROUP}/rebuild"
 SCHEDULED_AT = f"{GROUP}/scheduled-at"  # of a run: the tick that started it
 REPLACES = f"{GROUP}/replaces"  # of a run: earlier ones of its schedule are cancelled for it
+PROJECT = f"{GROUP}/project"  # of a Namespace and of what is deployed into it: the slug of the project's name
+PROJECT_NAME = f"{GROUP}/project-name"  # annotation of the Namespace: the name as it was written
 
 # Values of COMPONENT.
 RUNNER = "runner"

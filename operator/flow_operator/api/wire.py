@@ -194,7 +194,7 @@ class BuildRequest(TypedDict, total=False):
 class LayerReport(TypedDict):
     """One layer the builder put on top of the base."""
 
-    kind: Literal["runtime", "dependencies", "code"]
+    kind: Literal["runtime", "dependencies", "files", "code"]
     digest: str
     size: int
     uploaded: bool

@@ -22,20 +22,21 @@ from flow_operator.images.clients import SHARED, Clients
 from flow_operator.images.connections import Connections
 from flow_operator.images.credentials import Keychain, keychain_from
 from flow_operator.images.errors import disk_errors
+from flow_operator.images.files import file_layers
 from flow_operator.images.host_cache import HostCache, host_cache
 from flow_operator.images.image import LOCK_ANNOTATION, Image, compose, labels_for
 from flow_operator.images.layer_cache import LayerCache
-from flow_operator.images.layers import Layer, write_layer
 from flow_operator.images.package_layers import Made, PackageLayers
 from flow_operator.images.progress import Progress, Stages, silent
 from flow_operator.images.push import DryRun, Publisher, Push, Pushed, StaleCacheError
 from flow_operator.images.python_version import libc_of, python_of
-from flow_operator.images.request import Plan, checked, code_entries
+from flow_operator.images.request import Plan, checked
 from flow_operator.images.retries import Retries
 from flow_operator.images.runtime import runtime_of
 from flow_operator.images.uv import Target
 
 if TYPE_CHECKING:
+    from flow_operator.images.layers import Layer
     from flow_operator.images.registry import Repository
 
 
@@ -123,9 +124,7 @@ class _Build:
 
     def _code(self) -> tuple[Layer, ...]:
         with self._stages.stage("code"):
-            entries = code_entries(self._plan.files)
-            layer = write_layer("code", entries, self._work / "code.tar", compress=False)
-        return (layer,) if entries else ()
+            return file_layers(self._plan.files, self._work)
 
     def _base(self) -> tuple[Base, Target]:
         reference = self._plan.base

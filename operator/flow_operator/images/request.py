@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import posixpath
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
-from flow_operator.api.wire import BuildFile, BuildRequest, RegistryEndpoint
 from flow_operator.images.dependencies import Wanted
 from flow_operator.images.errors import BadRequestError, InvalidLockError, SourceChangedError
-from flow_operator.images.layers import Entry
+from flow_operator.images.files import check_keys, checked_files
 from flow_operator.images.locks import LockFile
 from flow_operator.images.reference import Reference, parse_reference
 from flow_operator.images.requirements import parse_requirements
@@ -22,7 +19,7 @@ from flow_operator.images.runtime import host_architecture
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_PATH = re.compile(r"/[^/\0][^\0]*")
+    from flow_operator.api.wire import BuildFile, BuildRequest, RegistryEndpoint
 
 # What each key holds, and what the items or values in it are.
 _SHAPES: dict[str, tuple[type, type]] = {
@@ -77,7 +74,7 @@ def checked(request: BuildRequest) -> Plan:
         base=parse_reference(request["baseImage"]),
         repository=repository,
         target=parse_reference(f"{repository}:{tag}" if tag else repository),
-        files=_checked_files(request.get("files", [])),
+        files=checked_files(request.get("files", [])),
         wanted=Wanted(parse_requirements(request.get("pythonDependencies", ())), _lock(request.get("lock"))),
         env=_variables(request.get("env", {})),
         annotations=dict(request.get("annotations", {})),
@@ -85,11 +82,6 @@ def checked(request: BuildRequest) -> Plan:
         architecture=request.get("architecture") or host_architecture(),
         push=request.get("push", True),
     )
-
-
-def code_entries(files: tuple[BuildFile, ...]) -> list[Entry]:
-    """The code layer's files, read once and compared with what the operator decided on."""
-    return [Entry(file["path"], _verified(file)) for file in files]
 
 
 def _verified(file: BuildFile) -> bytes:
@@ -105,7 +97,7 @@ def _verified(file: BuildFile) -> bytes:
 def _lock(file: BuildFile | None) -> LockFile | None:
     if not file:
         return None
-    _check_keys(file, "The lock")
+    check_keys(file, "The lock")
     name = file["path"]
     try:
         return LockFile(name, _verified(file).decode())
@@ -130,33 +122,6 @@ def _check_shape(request: Any) -> None:
 def _items(value: Any) -> Iterable[object]:
     items: Iterable[object] = value.values() if isinstance(value, dict) else value
     return () if isinstance(value, bool) else items
-
-
-def _checked_files(files: list[BuildFile]) -> tuple[BuildFile, ...]:
-    paths = [_checked_file(file)["path"] for file in files]
-    twice = [path for path in paths if paths.count(path) > 1]
-    if twice:
-        raise BadRequestError(f"Two files of the build request have the path {twice[0]}.")
-    return tuple(files)
-
-
-def _checked_file(file: BuildFile) -> BuildFile:
-    _check_keys(file, "A file")
-    path = file["path"]
-    if (
-        not path.startswith("/")
-        or posixpath.normpath(path) != path
-        or path.startswith("//")
-        or path == "/"
-        or "\0" in path
-    ):
-        raise BadRequestError(f"{path!r} is not an absolute path of a file.")
-    return file
-
-
-def _check_keys(file: BuildFile, subject: str) -> None:
-    if not all(isinstance(file.get(key), str) for key in get_type_hints(BuildFile)):
-        raise BadRequestError(f"{subject} of the build request lacks path, source or sha256.")
 
 
 def _variables(env: Mapping[str, str]) -> dict[str, str]:

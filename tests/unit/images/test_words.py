@@ -178,7 +178,6 @@ def test_the_environment_keeps_the_users_python_path() -> None:
         ({"files": [{"path": "/a"}]}, "lacks"),
         ({"files": [{"path": "a", "source": "", "sha256": ""}]}, "absolute"),
         ({"files": [{"path": "/flows/../etc/passwd", "source": "", "sha256": ""}]}, "absolute"),
-        ({"files": [{"path": "/a", "source": "", "sha256": ""}] * 2}, "Two files"),
     ],
 )
 def test_requests_that_are_refused(

@@ -64,8 +64,8 @@ class Storage(ABC):
         known = ", ".join(map(repr, self._flows.values())) or "none"
         raise StorageError(f"There is no flow at {location!r} in {self!r}; it has: {known}.")
 
-    def build(self) -> Storage:
-        """Make it ready for deploy, and return it. Most storages have nothing to do."""
+    def build(self, push: bool = True) -> Storage:  # noqa: ARG002 - an image's business
+        """Make it ready for deploy, and return it. Most storages have nothing to do, and nothing to push."""
         self.add_attached()
         return self
 

@@ -1,0 +1,108 @@
+"""Waiting until the cluster has made up its mind about a FlowDeployment."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from flow_operator.api import conditions as words
+from flow_operator.api.labels import API_VERSION
+from flow_operator.flow.errors import DeployFailed
+from flow_operator.kube.errors import Unauthorized, Unavailable
+from flow_operator.plan.conditions import find, is_true
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from flow_operator.deploy.progress import Progress
+    from flow_operator.kube.api import Api
+
+Manifest = dict[str, Any]
+
+PATIENCE = 600.0  # seconds; a first build with large dependencies takes minutes
+PAUSE = 1.0
+SILENCE = "See whether the operator runs: kubectl get pods --all-namespaces -l app.kubernetes.io/name=flow-operator."
+
+
+async def until_ready(api: Api, applied: Manifest, patience: float, tell: Progress) -> Manifest:
+    """Return the FlowDeployment once this generation of it is Ready.
+
+    Raises:
+        DeployFailed: it is Stalled, it is gone, or the time is over.
+    """
+    seen = applied
+    told = ""
+    try:
+        async with asyncio.timeout(patience):
+            async for seen in _versions(api, applied):
+                message = _message(seen, applied)
+                if message and message != told:
+                    tell(message)
+                    told = message
+                if _settled(seen, applied):
+                    return seen
+    except TimeoutError:
+        pass
+    raise _not_in_time(seen, applied, patience)
+
+
+async def _versions(api: Api, applied: Manifest) -> AsyncIterator[Manifest]:
+    meta = applied["metadata"]
+    while True:
+        try:
+            async for seen in api.watch(API_VERSION, "FlowDeployment", meta["namespace"], meta["name"]):
+                if seen is None or seen["metadata"]["uid"] != meta["uid"]:
+                    raise DeployFailed(
+                        f"FlowDeployment {meta['name']} was deleted while it was waited for.",
+                        remedy="Deploy again.",
+                        reason="Deleted",
+                    )
+                yield seen
+        except Unauthorized:
+            raise
+        except Unavailable:  # it was applied: an answer that is lost on the way is no reason to give up
+            await asyncio.sleep(PAUSE)
+
+
+def _settled(seen: Manifest, applied: Manifest) -> bool:
+    """Whether it is Ready. Raises DeployFailed where it never will be without a change."""
+    status = seen.get("status") or {}
+    if not _is_about(seen, applied):
+        return False
+    if is_true(status, words.READY):
+        return True
+    if not is_true(status, words.STALLED):
+        return False
+    name = seen["metadata"]["name"]
+    diagnosis = status.get("diagnosis") or {}
+    stalled = find(status, words.STALLED) or {}
+    raise DeployFailed(
+        f"FlowDeployment {name} is not ready: {diagnosis.get('message') or stalled.get('message', '')}",
+        remedy=diagnosis.get("remedy") or f"See kubectl flow explain {name}.",
+        reason=diagnosis.get("reason") or stalled.get("reason", "Stalled"),
+    )
+
+
+def _is_about(seen: Manifest, applied: Manifest) -> bool:
+    """Whether the status speaks of what was applied, or of something later."""
+    observed = (seen.get("status") or {}).get("observedGeneration")
+    return observed is not None and bool(observed >= applied["metadata"]["generation"])
+
+
+def _message(seen: Manifest, applied: Manifest) -> str:
+    if not _is_about(seen, applied):
+        return ""
+    ready = find(seen.get("status") or {}, words.READY) or {}
+    return str(ready.get("message", ""))
+
+
+def _not_in_time(seen: Manifest, applied: Manifest, patience: float) -> DeployFailed:
+    name = applied["metadata"]["name"]
+    if not _is_about(seen, applied):
+        return DeployFailed(
+            f"The operator has not looked at FlowDeployment {name} for {patience:.0f} s.", remedy=SILENCE
+        )
+    return DeployFailed(
+        f"FlowDeployment {name} was not ready after {patience:.0f} s: {_message(seen, applied)}",
+        remedy=f"It goes on: see kubectl flow status {name}, or wait longer with wait=SECONDS.",
+    )
