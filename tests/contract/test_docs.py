@@ -136,6 +136,7 @@ NOT_REASONS = {
     *("WorkerLog", "Seconds", "Finished"),
     *("ImportError", "NameError", "AttributeError", "SyntaxError", "IndentationError", "TabError", "Layers", "Docker"),
     "ModuleNotFoundError",
+    *("Allow", "Forbid", "Replace"),
 }
 CAMEL = re.compile(r"(?:[A-Z][a-z]+)+")
 
@@ -184,7 +185,7 @@ def test_a_listed_reason_has_a_meaning_and_a_remedy() -> None:
 
 
 CONDITIONS = {
-    "flowdeployment.md": (words.READY, words.RECONCILING, words.STALLED, words.BUILT, words.VERIFIED),
+    "flowdeployment.md": (words.READY, words.RECONCILING, words.STALLED, words.BUILT, words.VERIFIED, words.SCHEDULED),
     "flowrun.md": (words.READY, words.RECONCILING, words.STALLED, words.SET_UP, words.STARTED, words.SUCCEEDED),
 }
 
@@ -259,7 +260,15 @@ def deployments() -> dict[str, Manifest]:
         "verifying": verifying,
         "not verified": looked_at(verifying, ObservedDeployment(checks=(bad,))),
         "ready": looked_at(verifying, ObservedDeployment(checks=(good,))),
+        "ready, with a schedule": scheduled(verifying, good, {"cron": ["@daily"]}),
+        "ready, the schedule suspended": scheduled(verifying, good, {"cron": ["@daily"], "suspend": True}),
+        "the schedule is wrong": scheduled(verifying, good, {"cron": ["61 * * * *"]}),
     }
+
+
+def scheduled(verifying: Manifest, check: Manifest, schedule: Manifest) -> Manifest:
+    changed = {**verifying, "spec": {**verifying["spec"], "schedule": schedule}}
+    return looked_at(changed, ObservedDeployment(checks=(check,)))
 
 
 def made(deployment: Manifest, seen: ObservedDeployment) -> Manifest:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..api import labels
 from ..api.flow_run import FINISHED
-from ..plan import materials, verdict
+from ..plan import materials, schedule, verdict
 from ..plan.types import ObservedDeployment, ObservedRun
 from .store import Key, Manifest, Store, labels_of
 
@@ -46,6 +46,7 @@ def observe_deployment(
     sources: Mapping[tuple[str, str], Manifest | None],
     ca_bundle: str | None,
     refused: str | None,
+    run_refused: str | None = None,
 ) -> ObservedDeployment:
     """Return what is known about a deployment, what it reads and its children."""
     uid = deployment["metadata"]["uid"]
@@ -56,8 +57,22 @@ def observe_deployment(
         checks=tuple(each for each in pods if labels_of(each)[labels.COMPONENT] == labels.CHECK),
         config_maps=tuple(store.children(uid, "ConfigMap")),
         ca_bundle=ca_bundle,
+        runs=_scheduled(store, deployment),
+        run_refused=run_refused,
         pinned_config_maps=_pinned(store, deployment),
         refused=refused,
+    )
+
+
+def _scheduled(store: Store, deployment: Manifest) -> tuple[Manifest, ...]:
+    """Return the runs that the schedule started; a label alone, which anybody may write, makes none."""
+    uid, namespace = deployment["metadata"]["uid"], deployment["metadata"]["namespace"]
+    return tuple(
+        each
+        for each in store.children(uid, "FlowRun")
+        if each["metadata"]["namespace"] == namespace
+        and uid in [owner["uid"] for owner in each["metadata"].get("ownerReferences", ())]
+        and schedule.was_scheduled(each)
     )
 
 

@@ -53,6 +53,7 @@ class Reconciler:
         self._on_reconciled = on_reconciled
         self._on_written = on_written
         self._refused: dict[Key, str] = {}
+        self._refused_runs: dict[Key, str] = {}  # of a deployment's schedule: no trouble of its image
 
     async def reconcile(self, key: Key) -> None:
         """Bring one object nearer to what it should be."""
@@ -62,6 +63,7 @@ class Reconciler:
             await self._sweep(key, found)
         if found is None:
             self._refused.pop(key, None)
+            self._refused_runs.pop(key, None)
             return
         if key.kind == "FlowRun":
             await self._confirm_absence(found)
@@ -87,7 +89,9 @@ class Reconciler:
         refused, now = self._refused.get(key), self._clock()
         if key.kind == "FlowRun":
             return run.decide(found, observe_run(self._store, found, refused), self._settings, now)
-        seen = observe_deployment(self._store, found, self._sources, self._ca_bundle(), refused)
+        seen = observe_deployment(
+            self._store, found, self._sources, self._ca_bundle(), refused, self._refused_runs.get(key)
+        )
         if found["metadata"].get("deletionTimestamp") or not sources_are_known(found, self._sources):
             return Plan()  # the watch of the source asks again once it has looked
         return deployment.decide(found, seen, self._settings, now)
@@ -127,18 +131,21 @@ class Reconciler:
 
     async def _create(self, key: Key, owner: Manifest, plan: Plan) -> None:
         for manifest in plan.create:
+            refusals = self._refused_runs if manifest["kind"] == "FlowRun" else self._refused
             try:
                 made = await self._create_or_adopt(manifest, owner["metadata"]["uid"])
             except (Refused, NotFound) as error:
                 # Shown in status by the next look; the queue's back-off tries again.
-                self._refused[key] = str(error)
-                self._queue.add(key, 0.01 if plan.again_after is None else plan.again_after)
+                self._queue.add(key, 0.01 if plan.again_after is None or key not in refusals else plan.again_after)
+                refusals[key] = str(error)
                 if isinstance(error, NotFound):
-                    self._refused[key] = f"{manifest['kind']} is not known to the API server: {error}"
+                    refusals[key] = f"{manifest['kind']} is not known to the API server: {error}"
                 return
-            self._store.put(made)
+            if self._store.put(made) and made["kind"] == "FlowRun":
+                self._on_written(made)
         if plan.create:
             self._refused.pop(key, None)
+            self._refused_runs.pop(key, None)
 
     async def _create_or_adopt(self, manifest: Manifest, owner_uid: str) -> Manifest:
         meta = manifest["metadata"]

@@ -95,6 +95,8 @@ class Watches:
         key = key_of(manifest)
         if key.kind == "FlowRun":
             self._queue.add(key)
+            if (deployment := owner_key(manifest)) and deployment.kind == "FlowDeployment":
+                self._queue.add(deployment)  # whose schedule started it
         elif key.kind == "FlowDeployment":
             self._queue.add(key)
             for where in references(manifest):

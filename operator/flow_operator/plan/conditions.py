@@ -40,6 +40,10 @@ class Conditions:
             "observedGeneration": self._generation,
         }
 
+    def drop(self, kind: str) -> None:
+        """Say nothing of a kind any more."""
+        self._by_type.pop(kind, None)
+
     def working(self, reason: str, message: str) -> None:
         """Say that we are at it: Reconciling, not Ready, not Stalled."""
         self.set(words.READY, "False", reason, message)

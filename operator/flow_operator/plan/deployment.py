@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import conditions as words
 from ..api.flow_deployment import Diagnosis, FlowDeploymentSpec, parse_spec
-from . import build, diagnosis, eligible, healing, materials, names, pods
+from . import build, diagnosis, eligible, healing, materials, names, pods, schedule
 from .conditions import Conditions, announcements
 from .inputs import Inputs, inputs_of
 from .times import duration, seconds_since
@@ -88,14 +88,32 @@ def decide(deployment: Manifest, seen: ObservedDeployment, settings: Settings, n
     for check in CHECKS:
         if check(case):
             break
+    agenda = _keep_the_schedule(case)
     new = {**case.status, "observedGeneration": generation, "conditions": case.conditions.to_list()}
     return Plan(
         status=new if new != old else None,
         create=_missing(case.create, seen),
         delete=case.delete,
-        announce=announcements(old, new),
-        again_after=case.again_after,
+        announce=(*announcements(old, new), *agenda.announce),
+        again_after=min((each for each in (case.again_after, agenda.again_after) if each is not None), default=None),
     )
+
+
+def _keep_the_schedule(case: Case) -> schedule.Agenda:
+    """Start, skip and forget runs of the schedule; whatever the image is at."""
+    ready = case.conditions.status(words.READY) == "True"
+    seen = case.seen
+    agenda = schedule.attend(
+        case.deployment, case.spec, case.status, seen.runs, seen.run_refused, case.now, ready=ready
+    )
+    if agenda.condition is None:
+        case.conditions.drop(words.SCHEDULED)
+    else:
+        case.conditions.set(words.SCHEDULED, *agenda.condition)
+    case.status = {key: each for key, each in case.status.items() if key not in schedule.FIELDS} | agenda.fields
+    case.create += agenda.create
+    case.delete += agenda.delete
+    return agenda
 
 
 def _missing(wanted: tuple[Manifest, ...], seen: ObservedDeployment) -> tuple[Manifest, ...]:
@@ -363,8 +381,11 @@ def all_is_well(case: Case) -> bool:
     """Nothing is left to do but to sweep up."""
     flow = case.status["flow"].get("name", "")
     case.conditions.set(words.VERIFIED, "True", "Loaded", f"Flow {flow!r} loads in its image.")
-    case.conditions.done("Ready", f"Flow {flow!r} is ready to run.")
-    case.status.pop("diagnosis", None)
+    if why := schedule.wrong(case.spec, case.status["flow"], case.now):
+        case.stuck(words.SCHEDULED, why)  # the image is there all the same: a FlowRun may use it
+    else:
+        case.conditions.done("Ready", f"Flow {flow!r} is ready to run.")
+        case.status.pop("diagnosis", None)
     case.delete += tuple(Ref.of(each) for each in (*case.seen.builders, *case.seen.checks) if not _dying(each))
     needed = set(case.seen.pinned_config_maps)
     if case.wanted.code:

@@ -47,6 +47,24 @@ def build_child(deployment: str, role: str, inputs: str, attempt: int = 0) -> st
     return _cut(deployment, MAX_POD - len(tail)) + tail
 
 
+def scheduled_run(deployment: str, minute: int) -> str:
+    """Return the name of the run of a tick, by the tick's minute since 1970: a tick cannot be started twice."""
+    tail = f"-{minute}"
+    room = MAX_POD - len(tail)
+    if len(deployment) > room:  # two long names must not become one
+        tail = f"-{digest(deployment)[:5]}{tail}"
+    return _cut(deployment, MAX_POD - len(tail)) + tail
+
+
+def scheduled_labels(deployment: str, uid: str) -> dict[str, str]:
+    """Return the labels of every run that a schedule started."""
+    return {
+        labels.MANAGED_BY: labels.MANAGER,
+        labels.DEPLOYMENT_NAME: deployment,
+        labels.DEPLOYMENT_UID: uid,
+    }
+
+
 def run_labels(run: str, uid: str, attempt: int, component: str) -> dict[str, str]:
     """Return the labels of every child of a run."""
     return {

@@ -164,7 +164,7 @@ def _not_ready(deployment: Manifest | None, name: str) -> Diagnosis | None:
         )
     status = deployment.get("status") or {}
     current = status.get("observedGeneration") == deployment["metadata"]["generation"]
-    if current and is_true(status, words.READY):
+    if current and _can_run(status):
         return None
     said = find(status, words.READY)
     return diagnosis.diagnosis(
@@ -173,6 +173,15 @@ def _not_ready(deployment: Manifest | None, name: str) -> Diagnosis | None:
         + (f": {said['message']}" if said and current else " yet: the operator has not looked at its latest change."),
         f"See kubectl describe flowdeployment {name}; the run begins by itself when it is Ready.",
     )
+
+
+def _can_run(status: dict[str, Any]) -> bool:
+    """Ready, or nothing but the schedule is wrong."""
+    if is_true(status, words.READY):
+        return True
+    unscheduled = find(status, words.SCHEDULED)
+    built = is_true(status, words.BUILT) and is_true(status, words.VERIFIED)
+    return built and unscheduled is not None and unscheduled["status"] == "False"
 
 
 def children_are_made(case: Case) -> bool:

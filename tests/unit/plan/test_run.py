@@ -108,6 +108,16 @@ def test_a_deployment_whose_change_was_not_looked_at_is_not_used() -> None:
     assert reason(plan.status) == "DeploymentNotReady"
 
 
+def test_a_deployment_with_nothing_but_a_wrong_schedule_can_run() -> None:
+    deployment = m.a_ready_deployment()
+    ready = deployment["status"]["conditions"][0]
+    facts = {"Ready": "False", "Stalled": "True", "Built": "True", "Verified": "True", "Scheduled": "False"}
+    deployment["status"]["conditions"] = [{**ready, "type": kind, "status": status} for kind, status in facts.items()]
+    assert decide(m.a_run(), ObservedRun(deployment=deployment)).create
+    deployment["status"]["conditions"][2]["status"] = "False"  # not built
+    assert not decide(m.a_run(), ObservedRun(deployment=deployment)).create
+
+
 @pytest.mark.parametrize(("parameters", "named"), [({"m": 1}, "unknown: m"), ({"n": 1, "x": 2}, "unknown: x")])
 def test_parameters_the_flow_does_not_take_fail_the_run_before_a_pod_exists(parameters: Manifest, named: str) -> None:
     plan = decide(m.a_run(parameters=parameters), ObservedRun(deployment=m.a_ready_deployment()))
