@@ -33,6 +33,7 @@ def dumps(flow: Flow, *, with_storage: bool = False) -> bytes:
     """
     import cloudpickle
 
+    _ = flow.environment  # the default one is made when it is asked for: before the copy, not after
     subject = copy.copy(flow)
     if not with_storage:
         subject.storage = None

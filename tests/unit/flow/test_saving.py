@@ -72,6 +72,14 @@ def test_what_cannot_be_loaded(tmp_path: Path) -> None:
         Flow.load(tmp_path / "x")
 
 
+def test_the_same_flow_is_the_same_bytes_again_and_again() -> None:
+    with Flow("plain") as flow:
+        double(Parameter("n"))
+    first = dumps(flow)
+    flow.serialize()
+    assert dumps(flow) == first
+
+
 def test_a_stored_flow_leaves_its_storage_behind() -> None:
     flow = doubling()
     bare = dumps(flow)
