@@ -20,7 +20,7 @@ from bench.kube import Failed, Kube
 from bench.report import Report
 from bench.rows import GROUPS, trials_of
 from bench.trials import Bench
-from flow_operator.images.errors import BuildError
+from flow_operator.api.errors import FlowOperatorError
 
 if TYPE_CHECKING:
     from bench.rows import Samples
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ENOUGH = 3
 
 # kubectl's failures in tests/support are AssertionErrors.
-FAILURES = (Failed, BuildError, httpx.HTTPError, AssertionError)
+FAILURES = (Failed, FlowOperatorError, httpx.HTTPError, AssertionError)
 
 # In a file or a pipe the table is as wide as it needs to be.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)

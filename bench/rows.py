@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import overhead
+from bench.sdk import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +69,10 @@ def _reads(sample: Sample) -> float:
     return sum(sample.requests.values()) - overhead.writes(sample.requests)
 
 
+def _stage(name: str) -> Callable[[Sample], float]:
+    return lambda sample: sample.stages[name]
+
+
 COMPARISONS = (
     Comparison("remote", "FlowRun, remote, docker storage", "run", "pod", "bare pod", 1.25),
     Comparison("remote", "FlowRun, remote, bytes storage", "run-bytes", "pod", "bare pod", 1.25),
@@ -79,6 +84,9 @@ COMPARISONS = (
 )
 BOUNDS = (
     Bound("edit", "edit to Ready, in the cluster", "edit", "s", _seconds, 6.0),
+    Bound("import", "import flow_operator", "import", "s", _seconds, 0.1),
+    Bound("deploy", "flow.deploy to Ready, code changed", "deploy", "s", _seconds),
+    *(Bound("deploy", f"flow.deploy: {name}", "deploy", "s", _stage(name)) for name in STAGES),
     Bound("remote", "writes per run, remote", "run", "", _writes, 5),
     Bound("remote", "reads per run, remote", "run", "", _reads, 0),
     Bound("callbacks", "writes per run, callbacks", "run-callbacks", "", _writes, 5),

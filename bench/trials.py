@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.cluster import kubectl
 
-from bench import overhead, subjects
+from bench import overhead, sdk, subjects
 from bench.builds import Builds, changed_source
 from bench.kube import Failed, Kube, collection_of, path_of
 from bench.pod_log import CLUSTER_ROLES, PodLog, timeline
 from bench.stopwatch import time_until_ended
+from flow_operator.api.labels import PROJECT
+from flow_operator.api.slug import slug
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +46,7 @@ class Sample:
     seconds: float
     timeline: dict[str, float] = field(default_factory=dict)  # seconds from the start to each step of each pod
     requests: dict[str, int] = field(default_factory=dict)  # of the operator
+    stages: dict[str, float] = field(default_factory=dict)  # seconds of each stage, of a deploy
 
 
 class Bench:
@@ -60,7 +63,8 @@ class Bench:
         self._ending = ExitStack()
 
     def __enter__(self) -> Bench:
-        namespace = {"metadata": {"name": self._namespace, "labels": RESTRICTED}}
+        labels = RESTRICTED | {PROJECT: slug(sdk.PROJECT)}
+        namespace = {"metadata": {"name": self._namespace, "labels": labels}}
         kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", **namespace}))
         self._ending.callback(kubectl, "delete", "namespace", self._namespace, "--wait=false")
         self._log = PodLog(self._kube, self._namespace)
@@ -90,6 +94,8 @@ class Bench:
             "layers-process": lambda: Sample(self.builds.layers_in_a_new_process(_new())),
             "docker": lambda: Sample(self.builds.docker_build_and_push(_new())),
             "edit": self._edit,
+            "import": lambda: Sample(sdk.import_seconds()),
+            "deploy": self._deploy,
         }
 
     def facts(self) -> dict[str, Any]:
@@ -132,6 +138,11 @@ class Bench:
     def _edit(self) -> Sample:
         self._deployment("edited")
         return self._deployed(subjects.deployment(self._namespace, "edited", changed_source(_new()), self._node))
+
+    def _deploy(self) -> Sample:
+        stages = sdk.deploy_stages(_new(), self._namespace, self.settings)
+        self._log.wait_gone()
+        return Sample(sum(stages.values()), stages=stages)
 
     def _deployment(self, name: str) -> Manifest:
         """Return a Ready deployment, made when it is first asked for."""
