@@ -57,6 +57,18 @@ def dropped(error: type[httpx.TransportError] = httpx.ReadError) -> Fault:
     return fault
 
 
+class Cut:
+    """A connection that breaks when some bytes of what was being sent have arrived, and were kept."""
+
+    def __init__(self, registry: FakeRegistry, arrived: int) -> None:
+        self._registry = registry
+        self._arrived = arrived
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self._registry.keep(request, request.read()[: self._arrived])
+        raise httpx.ReadError("dropped", request=request)
+
+
 class _Torn(httpx.SyncByteStream):
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -172,6 +184,10 @@ class FakeRegistry(httpx.BaseTransport):
     def layer(self, name: str, digest: str) -> tarfile.TarFile:
         return tarfile.open(fileobj=io.BytesIO(self.repository(name).blobs[digest]), mode="r:*")
 
+    def keep(self, request: httpx.Request, data: bytes) -> None:
+        """Add bytes to an upload, as if they had arrived before its connection broke."""
+        self._uploads[request.url.path.rpartition("/")[2]] += data
+
     def challenge(self, _request: httpx.Request) -> httpx.Response:
         """What is answered to whoever has not logged in: a fault for a login that expires."""
         bearer = 'Bearer realm="https://auth.test/token",service="fake",scope="repository:any:pull"'
@@ -255,6 +271,11 @@ class FakeRegistry(httpx.BaseTransport):
             return self._begin(request, name)
         if session not in self._uploads or request.url.params.get("state") != "kept":
             return httpx.Response(404)
+        if request.method == "GET":
+            return self._so_far(name, session)
+        start = request.headers.get("Content-Range", "").partition("-")[0]
+        if start and int(start) != len(self._uploads[session]):
+            return httpx.Response(416)
         data = request.read()
         assert len(data) == int(request.headers["Content-Length"])
         self._uploads[session] += data
@@ -274,6 +295,10 @@ class FakeRegistry(httpx.BaseTransport):
     def _going_on(self, name: tuple[str, str], session: str) -> httpx.Response:
         # Relative, and with a query of its own: both are allowed, and both have broken clients.
         return httpx.Response(202, headers={"Location": f"/v2/{name[1]}/blobs/uploads/{session}?state=kept"})
+
+    def _so_far(self, name: tuple[str, str], session: str) -> httpx.Response:
+        last = max(0, len(self._uploads[session]) - 1)
+        return httpx.Response(204, headers={**self._going_on(name, session).headers, "Range": f"0-{last}"})
 
     def _end(self, request: httpx.Request, name: tuple[str, str], session: str) -> httpx.Response:
         data, digest = self._uploads.pop(session), request.url.params["digest"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from flow_operator.images.border import registry_errors
 from flow_operator.images.errors import DigestMismatchError, RegistryFailedError
 from flow_operator.images.oci import ACCEPTED, Manifest
+from flow_operator.images.upload import Upload, no_repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from flow_operator.images.connection import Connection
     from flow_operator.images.oci import Descriptor
 
-MONOLITHIC = 8 << 20  # up to this a blob goes in one PUT; a longer one is streamed with PATCH, as docker does
 _MEMORY = 16 << 20  # manifests and configs longer than this are not images
 
 
@@ -66,7 +66,7 @@ class Repository:
             content=manifest.body,
         )
         if answer.status_code == 404:
-            raise self._no_repository()
+            raise no_repository(self.connection.registry, self.name)
         said = answer.headers.get("Docker-Content-Digest", "")
         self._verify(manifest.digest if said else "", said)
 
@@ -115,37 +115,14 @@ class Repository:
         return self._noted(blob.digest, answer.status_code == 201)
 
     def upload(self, blob: Blob) -> None:
-        """Send a blob, from the start again when the connection breaks."""
-        self.connection.retries.run(lambda: self._upload_once(blob))
+        """Send a blob; when the connection breaks, from where the registry lost it."""
+        self.connection.retries.run(Upload(self.connection, self.name, blob).attempt)
         self._noted(blob.digest, there=True)
-
-    def _upload_once(self, blob: Blob) -> None:
-        what = f"take a blob into {self.name}"
-        url = self.connection.url(f"{self.name}/blobs/uploads/")
-        answer = self.connection.once("POST", url, what)
-        if answer.status_code == 404:
-            raise self._no_repository()
-        location, body = self._location(answer), (blob if blob.size <= MONOLITHIC else None)
-        if body is None:
-            location = self._location(self._going_on(self.connection.once("PATCH", location, what, blob=blob)))
-        length = {} if body else {"Content-Length": "0"}
-        self._going_on(
-            self.connection.once("PUT", location, what, params={"digest": blob.digest}, headers=length, blob=body)
-        )
 
     def _noted(self, digest: str, there: bool) -> bool:
         if there:
             self.connection.known.add(self.name, digest)
         return there
-
-    def _going_on(self, answer: httpx.Response) -> httpx.Response:
-        if answer.status_code == 404:
-            raise RegistryFailedError(f"{self.public} lost an upload on the way.", retryable=True)
-        return answer
-
-    def _location(self, answer: httpx.Response) -> httpx.URL:
-        with registry_errors(self.connection.registry):
-            return answer.url.join(answer.headers.get("Location", ""))
 
     def _verified(self, answer: httpx.Response, descriptor: Descriptor) -> Iterator[bytes]:
         seen, length = hashlib.sha256(), 0
@@ -166,10 +143,3 @@ class Repository:
     def public(self) -> str:
         """Its name for people, whatever the endpoint is."""
         return f"{self.connection.registry}/{self.name}"
-
-    def _no_repository(self) -> RegistryFailedError:
-        return RegistryFailedError(
-            f"Registry {self.connection.registry} knows no repository {self.name} and does not create it.",
-            remedy="Create the repository, or check registryURL.",
-            retryable=False,
-        )

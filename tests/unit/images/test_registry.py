@@ -9,7 +9,10 @@ import httpx
 import pytest
 
 from flow_operator.api.wire import BuildReport
-from flow_operator.images import registry as registry_module
+from flow_operator.images import upload
+from flow_operator.images.blobs import BytesBlob
+from flow_operator.images.clients import Clients, Trust
+from flow_operator.images.connection import Connection
 from flow_operator.images.credentials import Keychain
 from flow_operator.images.errors import (
     DigestMismatchError,
@@ -20,8 +23,9 @@ from flow_operator.images.errors import (
     RegistryUnauthorizedError,
     RegistryUnreachableError,
 )
+from flow_operator.images.registry import Repository
 from flow_operator.images.retries import Retries, retry_after
-from tests.support.registry import FakeRegistry, Fault, dropped, status, torn
+from tests.support.registry import Cut, FakeRegistry, Fault, dropped, status, torn
 
 Build = Callable[..., BuildReport]
 KEYCHAIN = Keychain({"auths": {"registry.test": {"username": "robot", "password": "hunter2"}}})
@@ -75,20 +79,60 @@ def test_retry_after_may_be_a_date() -> None:
 @pytest.fixture
 def streamed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send every blob as if it were long."""
-    monkeypatch.setattr(registry_module, "MONOLITHIC", 0)
+    monkeypatch.setattr(upload, "MONOLITHIC", 0)
+    monkeypatch.setattr(upload, "CHUNK", 4_000)
 
 
 @pytest.mark.usefixtures("streamed")
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
 @pytest.mark.parametrize("fault", [dropped(httpx.WriteError), status(502), status(404)])
-def test_an_upload_that_breaks_begins_again(
+def test_an_upload_that_breaks_goes_on(
     build: Build, registry: FakeRegistry, pauses: list[float], method: str, fault: Fault
 ) -> None:
     registry.fail(method, "/blobs/uploads/", fault)
     report = build(repository="other.test/squares")
     assert report["layers"][0]["uploaded"]
-    assert registry.asked("PATCH") >= 3
+    assert registry.asked("GET", "/blobs/uploads/") == 1
     assert len(pauses) == 1
+
+
+@pytest.fixture
+def repository(registry: FakeRegistry, retries: Retries) -> Repository:
+    clients = Clients(registry)
+    client = clients.client("other.test", "https://other.test", Trust())
+    login = clients.login("other.test", "https://other.test", Keychain({}), ())
+    return Repository(Connection("other.test", "https://other.test", client, login, retries), "squares")
+
+
+@pytest.mark.usefixtures("streamed")
+def test_what_has_arrived_is_not_sent_again(repository: Repository, registry: FakeRegistry) -> None:
+    """5,000 bytes arrive in the first try, 1,000 of the next chunk, and then the rest in chunks of 4,000."""
+    code, blob = b"x" * 10_240, BytesBlob(b"x" * 10_240)
+    registry.fail("PATCH", "/blobs/uploads/", Cut(registry, 5_000), Cut(registry, 1_000))
+    repository.upload(blob)
+    methods = [one.partition(" ")[0] for one in registry.requests]
+    assert methods == ["POST", "PATCH", "GET", "PATCH", "GET", "PATCH", "PATCH", "PUT"]
+    assert registry.repository("other.test/squares").blobs == {blob.digest: code}
+
+
+@pytest.mark.usefixtures("streamed")
+@pytest.mark.parametrize("fault", [status(404), status(500), status(204), status(204, {"Range": "0-999999"})])
+def test_a_registry_that_forgot_an_upload_gets_it_from_the_start(
+    build: Build, registry: FakeRegistry, fault: Fault
+) -> None:
+    registry.fail("PATCH", "/blobs/uploads/", dropped(httpx.WriteError))
+    registry.fail("GET", "/blobs/uploads/", fault)
+    assert build(repository="other.test/squares")["digest"]
+
+
+@pytest.mark.usefixtures("streamed")
+@pytest.mark.parametrize("claimed", ["0-99", "0-9999"])
+def test_a_registry_that_counts_wrongly_gets_it_from_the_start(
+    build: Build, registry: FakeRegistry, claimed: str
+) -> None:
+    registry.fail("PATCH", "/blobs/uploads/", Cut(registry, 5_000))
+    registry.fail("GET", "/blobs/uploads/", status(204, {"Range": claimed}))
+    assert build(repository="other.test/squares")["digest"]
 
 
 @pytest.mark.usefixtures("streamed")
