@@ -103,6 +103,7 @@ class FakeRegistry(httpx.BaseTransport):
         self.uploaded = 0
         self.login: tuple[str, str] | None = None  # user and password; with it, tokens are asked for
         self.basic = False
+        self.knows_referrers = False
         self.repositories: dict[tuple[str, str], _Repository] = defaultdict(_Repository)
         self._faults: list[tuple[str, str, list[Fault]]] = []
         self._uploads: dict[str, bytes] = {}
@@ -258,13 +259,17 @@ class FakeRegistry(httpx.BaseTransport):
     def _put_manifest(self, request: httpx.Request, repository: _Repository, version: str) -> httpx.Response:
         body = request.read()
         document = json.loads(body)
-        for part in (document["config"], *document["layers"]):
+        for part in (document["config"], *document["layers"]) if "config" in document else ():
             if part["digest"] not in repository.blobs:
                 return httpx.Response(400, json={"errors": [{"code": "MANIFEST_BLOB_UNKNOWN"}]})
             assert len(repository.blobs[part["digest"]]) == part["size"]
+        if any(part["digest"] not in repository.manifests for part in document.get("manifests", ())):
+            return httpx.Response(400, json={"errors": [{"code": "MANIFEST_UNKNOWN"}]})
         digest = digest_of(body)
         repository.manifests |= dict.fromkeys((version, digest), (request.headers["Content-Type"], body))
-        return httpx.Response(201, headers={"Docker-Content-Digest": digest})
+        subject = document["subject"]["digest"] if self.knows_referrers and "subject" in document else ""
+        headers = {"OCI-Subject": subject} if subject else {}
+        return httpx.Response(201, headers={"Docker-Content-Digest": digest, **headers})
 
     def _upload(self, request: httpx.Request, name: tuple[str, str], session: str) -> httpx.Response:
         if request.method == "POST":

@@ -208,6 +208,7 @@ class BuildReport(TypedDict, total=False):
     base: str  # base image by digest
     layers: list[LayerReport]
     lock: str  # sha256 of the resolved dependency lock, "" without dependencies
+    sbom: str  # digest of the manifest that attaches the dependencies' SBOM to the image; absent when there is none
     uploadedBytes: int
     stages: dict[str, float]  # seconds: resolve, base, dependencies, code, push
     reason: str  # see images/errors.py

@@ -60,8 +60,8 @@ MAPPING: dict[type[Exception], tuple[type[BuildError], str]] = {
 }
 
 _TLS_REMEDY = (
-    "Mount the authority's certificate and set SSL_CERT_FILE; a registry without TLS needs an http:// endpoint "
-    "in the registries setting."
+    "Name the file of its authority as `ca` in the registries setting, or in SSL_CERT_FILE; `insecure` there trusts "
+    "any certificate; a registry without TLS needs an http:// endpoint."
 )
 
 

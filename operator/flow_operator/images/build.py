@@ -24,15 +24,16 @@ from flow_operator.images.credentials import Keychain, keychain_from
 from flow_operator.images.errors import disk_errors
 from flow_operator.images.files import file_layers
 from flow_operator.images.host_cache import HostCache, host_cache
-from flow_operator.images.image import LOCK_ANNOTATION, Image, compose, labels_for
+from flow_operator.images.image import Image, annotations_for, compose, labels_for
 from flow_operator.images.layer_cache import LayerCache
 from flow_operator.images.package_layers import Made, PackageLayers
 from flow_operator.images.progress import Progress, Stages, silent
 from flow_operator.images.push import DryRun, Publisher, Push, Pushed, StaleCacheError
 from flow_operator.images.python_version import libc_of, python_of
+from flow_operator.images.referrers import attach
 from flow_operator.images.request import Plan, checked
 from flow_operator.images.retries import Retries
-from flow_operator.images.runtime import runtime_of
+from flow_operator.images.runtime import Runtime, runtime_of
 from flow_operator.images.uv import Target
 
 if TYPE_CHECKING:
@@ -78,8 +79,13 @@ class _Packages:
     """The layers of packages, in their order, and what goes with them."""
 
     made: tuple[Made, ...]
-    versions: dict[str, str]  # of the runtime
-    lock: str  # of the user's dependencies
+    runtime: Runtime
+    dependencies: Made | None  # the last of them, where there are any
+
+    @property
+    def lock(self) -> str:
+        """The digest of the dependencies' lock."""
+        return self.dependencies.lock if self.dependencies else ""
 
 
 class _Build:
@@ -116,11 +122,17 @@ class _Build:
     ) -> BuildReport:
         packages = self._packages(base, target, cache)
         image = self._image(base, target, packages, code)
-        with self._stages.stage("push"):
+        with self._stages.stage("push"), ThreadPoolExecutor(1) as threads:
+            attached = threads.submit(self._attach, image, packages.dependencies)
             pushed = publisher.finish(image)
-        if self._plan.push:
-            self._keep(packages)
-        return self._report(image, packages, pushed)
+            if self._plan.push:
+                self._keep(packages)
+        return self._report(image, packages, pushed, attached.result())
+
+    def _attach(self, image: Image, dependencies: Made | None) -> str:
+        """Attach the SBOM beside the upload: a registry takes what refers to an image that is still on its way."""
+        sbom = dependencies.sbom if dependencies else None
+        return attach(image.manifest, sbom, self._target, self._progress) if sbom and self._plan.push else ""
 
     def _code(self) -> tuple[Layer, ...]:
         with self._stages.stage("code"):
@@ -141,25 +153,23 @@ class _Build:
             first = threads.submit(layers.runtime, runtime.lock) if runtime.lock else None
             second = threads.submit(layers.dependencies, wanted, runtime.versions) if wanted else None
             made = [future.result() for future in (first, second) if future]
-        dependencies = made[-1] if second else None
-        lock = dependencies.lock if dependencies else ""
-        return _Packages(tuple(one for one in made if one), runtime.versions, lock)
+        return _Packages(tuple(one for one in made if one), runtime, made[-1] if second else None)
 
     def _image(self, base: Base, target: Target, packages: _Packages, code: tuple[Layer, ...]) -> Image:
         layers = (*(made.layer for made in packages.made), *code)
-        labels = labels_for(target.python, packages.versions, base)
-        lock = {LOCK_ANNOTATION: packages.lock} if packages.lock else {}
-        return compose(base, layers, self._plan.env, labels, {**lock, **self._plan.annotations})
+        labels = labels_for(target.python, packages.runtime, base)
+        annotations = annotations_for(target.python, packages.runtime, packages.lock)
+        return compose(base, layers, self._plan.env, labels, {**annotations, **self._plan.annotations})
 
     def _keep(self, packages: _Packages) -> None:
         cache = LayerCache(self._target, self._cache, self._progress)
         for made in packages.made:
             if made.keys:
-                cache.put(made.layer, made.lock, *made.keys)
+                cache.put(made, *made.keys)
 
-    def _report(self, image: Image, packages: _Packages, pushed: Pushed) -> BuildReport:
+    def _report(self, image: Image, packages: _Packages, pushed: Pushed, sbom: str) -> BuildReport:
         digest = image.manifest.digest
-        return BuildReport(
+        report = BuildReport(
             image=f"{self._plan.repository}@{digest}",
             digest=digest,
             base=str(image.base.reference.at(image.base.digest)),
@@ -168,6 +178,9 @@ class _Build:
             uploadedBytes=pushed.size,
             stages=self._stages.seconds,
         )
+        if sbom:
+            report["sbom"] = sbom
+        return report
 
 
 def _layer_report(layer: Layer, pushed: Pushed) -> LayerReport:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from flow_operator.api import wire
 from flow_operator.images.blobs import BytesBlob
+from flow_operator.images.dependencies import SHARED
 from flow_operator.images.oci import CONFIG, MANIFEST, Descriptor, Manifest, canonical
 from flow_operator.images.python_version import PYTHON_LABEL
-from flow_operator.images.runtime import RUNTIME_LABEL
+from flow_operator.images.runtime import RUNTIME_LABEL, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from flow_operator.images.layers import Layer
 
 LOCK_ANNOTATION = "flow-operator.io/lock"
+VERSION_ANNOTATION = "flow-operator.io/version."  # followed by python, flow-operator, dask, distributed, cloudpickle
 
 _EPOCH = "1970-01-01T00:00:00Z"
 _DOCKER_ONLY = ("container", "container_config", "docker_version", "id", "parent", "throwaway")
@@ -99,8 +101,17 @@ def python_path(existing: str) -> str:
     return ":".join(dict.fromkeys(place for place in places if place))
 
 
-def labels_for(python: str, runtime: Mapping[str, str], base: Base) -> dict[str, str]:
+def labels_for(python: str, runtime: Runtime, base: Base) -> dict[str, str]:
     """What an image says of itself, so that it can be a base too: its Python and its runtime's versions."""
     said = (base.config.get("config") or {}).get("Labels") or {}
-    pins = " ".join(f"{name}=={version}" for name, version in sorted(runtime.items()))
+    versions = {**runtime.versions, "flow-operator": runtime.release}
+    pins = " ".join(f"{name}=={version}" for name, version in sorted(versions.items()))
     return {PYTHON_LABEL: python, RUNTIME_LABEL: said.get(RUNTIME_LABEL) or pins}
+
+
+def annotations_for(python: str, runtime: Runtime, lock: str) -> dict[str, str]:
+    """What the manifest says of an image, for whoever does not run it: versions, and the lock of the dependencies."""
+    versions = {"flow-operator": runtime.release, "python": python}
+    versions |= {name: runtime.versions[name] for name in SHARED if name in runtime.versions}
+    said = {f"{VERSION_ANNOTATION}{name}": version for name, version in versions.items() if version}
+    return {**said, LOCK_ANNOTATION: lock} if lock else said

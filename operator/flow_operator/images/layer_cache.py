@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flow_operator.images.blobs import BytesBlob
 from flow_operator.images.errors import RegistryError
 from flow_operator.images.layers import FORMAT, Kind, Layer
 from flow_operator.images.oci import CONFIG, LAYER_GZIP, MANIFEST, Descriptor, Manifest, canonical
+from flow_operator.images.sbom import Sbom
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flow_operator.images.host_cache import HostCache
     from flow_operator.images.progress import Progress
     from flow_operator.images.registry import Repository
@@ -32,6 +35,7 @@ class Cached:
 
     layer: Layer
     lock: str
+    sbom: Sbom | None = None  # of what the layer holds, kept beside it
 
 
 def cache_key(*inputs: object) -> str:
@@ -65,13 +69,15 @@ class LayerCache:
             self._note(tag, manifest)
         return cached
 
-    def put(self, layer: Layer, lock: str, *keys: str) -> None:
+    def put(self, kept: Cached, *keys: str) -> None:
         """Keep a layer that is in the repository already. A registry that refuses costs time later, no more."""
-        config = BytesBlob(canonical(_config(layer)))
+        layer, config = kept.layer, BytesBlob(canonical(_config(kept.layer)))
         try:
-            self._repository.upload(config)
+            for blob in (config, kept.sbom.blob if kept.sbom else None):
+                if blob and not self._repository.knows(blob.digest):
+                    self._repository.upload(blob)
             for key in keys:
-                tag, manifest = tag_of(layer.kind, key), _manifest(layer, lock, key, config)
+                tag, manifest = tag_of(layer.kind, key), _manifest(kept, key, config)
                 self._repository.put_manifest(tag, manifest)
                 self._note(tag, manifest)
         except RegistryError as error:
@@ -87,13 +93,13 @@ def _config(layer: Layer) -> dict[str, object]:
     return {"architecture": "", "os": "linux", "rootfs": rootfs}
 
 
-def _manifest(layer: Layer, lock: str, key: str, config: BytesBlob) -> Manifest:
+def _manifest(kept: Cached, key: str, config: BytesBlob) -> Manifest:
     document = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": Descriptor(mediaType=CONFIG, digest=config.digest, size=config.size),
-        "layers": [layer.descriptor],
-        "annotations": {_KEY: key, _DIFF_ID: layer.diff_id, _LOCK: lock},
+        "layers": [kept.layer.descriptor, *([kept.sbom.descriptor] if kept.sbom else [])],
+        "annotations": {_KEY: key, _DIFF_ID: kept.layer.diff_id, _LOCK: kept.lock},
     }
     return Manifest(canonical(document), MANIFEST)
 
@@ -104,4 +110,9 @@ def _read(kind: Kind, key: str, manifest: Manifest) -> Cached | None:
     if annotations[_KEY] != key or found["mediaType"] != LAYER_GZIP:
         return None
     descriptor = Descriptor(mediaType=LAYER_GZIP, digest=str(found["digest"]), size=int(found["size"]))
-    return Cached(Layer(kind, descriptor, str(annotations[_DIFF_ID])), str(annotations[_LOCK]))
+    sbom = _sbom(document["layers"][1]) if kind == "dependencies" else None
+    return Cached(Layer(kind, descriptor, str(annotations[_DIFF_ID])), str(annotations[_LOCK]), sbom)
+
+
+def _sbom(found: Mapping[str, Any]) -> Sbom:
+    return Sbom(Descriptor(mediaType=str(found["mediaType"]), digest=str(found["digest"]), size=int(found["size"])))

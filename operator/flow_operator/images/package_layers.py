@@ -13,6 +13,7 @@ from flow_operator.images.layer_cache import Cached, LayerCache, cache_key
 from flow_operator.images.layers import Entry, Kind, Layer, write_layer
 from flow_operator.images.packages import install, package_entries
 from flow_operator.images.runtime import own_digest, runtime_entries
+from flow_operator.images.sbom import sbom_of
 from flow_operator.images.uv import Target, Uv
 
 if TYPE_CHECKING:
@@ -24,11 +25,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Made:
-    """A layer, the lock it was made from, and the keys to keep it under (none when it was kept already)."""
+class Made(Cached):
+    """A layer as it is kept, and the keys to keep it under (none when it was kept already)."""
 
-    layer: Layer
-    lock: str
     keys: tuple[str, ...] = ()
 
 
@@ -47,18 +46,19 @@ class PackageLayers:
         key = self._key("runtime", lock.digest, own_digest())
         kept = self._kept("runtime", key)
         if kept:
-            return Made(kept.layer, kept.lock)
+            return _made(kept)
         with self.stages.stage("runtime"):
             self.progress(f"Making the runtime layer for Python {self.target.python}.")
             uv = Uv(self._directory("runtime"))
-            return Made(self._written("runtime", runtime_entries(uv, lock, self.target)), lock.digest, (key,))
+            layer = self._written("runtime", runtime_entries(uv, lock, self.target))
+            return Made(layer, lock.digest, keys=(key,))
 
     def dependencies(self, wanted: Wanted, runtime: Mapping[str, str]) -> Made | None:
         """The user's packages; None when the runtime has them all."""
         asked = self._key("request", asdict(wanted), dict(runtime))
         kept = self._kept("dependencies", asked) if wanted.pinned else None
         if kept:
-            return Made(kept.layer, kept.lock)
+            return _made(kept)
         uv = Uv(self._directory("dependencies"))
         with self.stages.stage("resolve"):
             lock = resolve(uv, wanted, runtime, self.target)
@@ -69,12 +69,12 @@ class PackageLayers:
         key = self._key("lock", lock.digest)
         kept = self._kept("dependencies", key)
         if kept:
-            return Made(kept.layer, kept.lock, more_keys)
+            return _made(kept, more_keys)
         with self.stages.stage("dependencies"):
             directory = uv.work / "target"
             install(uv, lock, self.target, directory)
             layer = self._written("dependencies", package_entries(directory, DEPS_DIR))
-        return Made(layer, lock.digest, (key, *more_keys))
+        return Made(layer, lock.digest, sbom_of(lock), (key, *more_keys))
 
     def _key(self, *inputs: object) -> str:
         bytecode = sys.version if self.target.python == here() else ""
@@ -93,3 +93,7 @@ class PackageLayers:
         directory = self.work / name
         directory.mkdir(exist_ok=True)
         return directory
+
+
+def _made(kept: Cached, keys: tuple[str, ...] = ()) -> Made:
+    return Made(kept.layer, kept.lock, kept.sbom, keys)

@@ -13,7 +13,7 @@ from flow_operator.images.oci import ACCEPTED, Manifest
 from flow_operator.images.upload import Upload, no_repository
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import httpx
 
@@ -56,8 +56,8 @@ class Repository:
         )
         return None if answer.status_code == 404 else str(answer.headers.get("Docker-Content-Digest", ""))
 
-    def put_manifest(self, version: str, manifest: Manifest) -> None:
-        """Store a manifest under a tag or its digest."""
+    def put_manifest(self, version: str, manifest: Manifest) -> Mapping[str, str]:
+        """Store a manifest under a tag or its digest; the headers of the answer."""
         answer = self.connection.ask(
             "PUT",
             f"{self.name}/manifests/{version}",
@@ -69,6 +69,7 @@ class Repository:
             raise no_repository(self.connection.registry, self.name)
         said = answer.headers.get("Docker-Content-Digest", "")
         self._verify(manifest.digest if said else "", said)
+        return answer.headers
 
     def has(self, digest: str) -> bool:
         """Whether a blob is here already."""

@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ LOCK_FILE = "/opt/flow-operator/requirements/runtime.lock"
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 _PACKAGE = Path(api.__file__).parents[1]
 
+RELEASE: str = import_module("flow_operator").__version__  # by name: the package's face is above this room
+
 
 def host_architecture() -> str:
     """The GOARCH of this machine."""
@@ -42,15 +45,17 @@ class Runtime:
 
     versions: dict[str, str]
     lock: Lock | None = None  # to be installed; None when the base has a runtime
+    release: str = RELEASE  # of flow_operator itself
 
 
 def runtime_of(config: dict[str, Any], python: str) -> Runtime:
     """The runtime a base says it has (with its versions, in images built here), else that of this release."""
     said = ((config.get("config") or {}).get("Labels") or {}).get(RUNTIME_LABEL, "")
     if "==" in said:
-        return Runtime(parse_lock("\n".join(said.split())).versions())
+        versions = parse_lock("\n".join(said.split())).versions()
+        return Runtime(versions, release=versions.pop("flow-operator", ""))
     lock = runtime_lock().on(python)
-    return Runtime(lock.versions(), None if said else lock)
+    return Runtime(lock.versions(), release=said) if said else Runtime(lock.versions(), lock)
 
 
 def runtime_lock() -> Lock:

@@ -54,9 +54,9 @@ def test_building_again_asks_little_and_sends_nothing(build: Build, registry: Fa
     assert second["digest"] == first["digest"]
     assert (second["uploadedBytes"], registry.uploaded) == (0, 0)
     assert not any(layer["uploaded"] for layer in second["layers"])
-    # Base manifest and config, two layers kept; the tag, the code.
-    assert sorted(one.partition(" ")[0] for one in registry.requests) == ["GET"] * 4 + ["HEAD"] * 2
-    assert len(set(registry.requests)) == 6
+    # Base manifest and config, two layers kept; the tag, the code, the SBOM.
+    assert sorted(one.partition(" ")[0] for one in registry.requests) == ["GET"] * 4 + ["HEAD"] * 3
+    assert len(set(registry.requests)) == 7
 
 
 def test_a_change_of_code_moves_kilobytes(build: Build, registry: FakeRegistry, source: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_change_of_code_moves_kilobytes(build: Build, registry: FakeRegistry, 
     report = build(pythonDependencies=["pandas"], baseImage="registry.test/plain:3.11", files=[code_file(source)])
     assert [layer["uploaded"] for layer in report["layers"]] == [False, False, True]
     assert 0 < registry.uploaded < report["uploadedBytes"] < 50_000
-    assert registry.asked("PUT", "manifests") == 1
+    assert registry.asked("PUT", "manifests/v1") == 1
 
 
 def test_a_base_without_runtime_gets_one_and_says_so(build: Build, registry: FakeRegistry) -> None:

@@ -56,12 +56,23 @@ def host(registry: FakeRegistry, retries: Retries, request_for: Callable[..., Bu
     return Host(registry, retries, request_for, tmp_path / "cache")
 
 
+def sbom_head(report: BuildReport) -> str:
+    return f"HEAD https://registry.test/v2/team/squares/manifests/{report['sbom']}"
+
+
+def test_nothing_but_code_again_in_one_process_is_two_heads(host: Host, registry: FakeRegistry) -> None:
+    build = host.process()
+    first, second = build(), build()
+    assert second["digest"] == first["digest"]
+    assert sorted(registry.requests) == [BASE_HEAD, TAG_HEAD]
+
+
 def test_the_same_again_in_one_process_is_two_heads(host: Host, registry: FakeRegistry) -> None:
     build = host.process()
     first = build(pythonDependencies=["pandas==3.0"])
     second = build(pythonDependencies=["pandas==3.0"])
     assert (second["digest"], second["uploadedBytes"]) == (first["digest"], 0)
-    assert sorted(registry.requests) == [BASE_HEAD, TAG_HEAD]
+    assert sorted(registry.requests) == sorted([BASE_HEAD, TAG_HEAD, sbom_head(second)])
 
 
 def test_the_same_again_on_one_host_asks_for_each_thing_once(host: Host, registry: FakeRegistry) -> None:
@@ -69,7 +80,7 @@ def test_the_same_again_on_one_host_asks_for_each_thing_once(host: Host, registr
     second = host.process()(pythonDependencies=["pandas==3.0"], baseImage="registry.test/plain:3.11")
     assert (second["digest"], second["uploadedBytes"], registry.uploaded) == (first["digest"], 0, 0)
     code = f"HEAD https://registry.test/v2/team/squares/blobs/{second['layers'][-1]['digest']}"
-    assert sorted(registry.requests) == sorted([BASE_HEAD.replace("base", "plain"), TAG_HEAD, code])
+    assert sorted(registry.requests) == sorted([BASE_HEAD.replace("base", "plain"), TAG_HEAD, code, sbom_head(second)])
 
 
 def test_a_change_of_code_asks_for_what_is_new(host: Host, registry: FakeRegistry, source: Path) -> None:
@@ -79,8 +90,8 @@ def test_a_change_of_code_asks_for_what_is_new(host: Host, registry: FakeRegistr
     report = build(pythonDependencies=["pandas==3.0"], files=[code_file(source)])
     assert [layer["uploaded"] for layer in report["layers"]] == [False, True]
     methods = sorted(one.partition(" ")[0] for one in registry.requests)
-    # Base, tag, code; two uploads; the manifest; the tag again.
-    assert methods == ["HEAD"] * 4 + ["POST"] * 2 + ["PUT"] * 3
+    # Base, tag, code, SBOM; two uploads; the manifest; the tag again. The SBOM, its list, and that list again.
+    assert methods == ["GET"] + ["HEAD"] * 5 + ["POST"] * 2 + ["PUT"] * 5
 
 
 def test_a_base_that_moved_is_noticed(host: Host, registry: FakeRegistry) -> None:
