@@ -141,7 +141,7 @@ def pod_ended(seen: Manifest) -> bool | None:
     states = [each.get("state", {}).get("terminated") for each in status.get("containerStatuses", ())]
     if states and all(states):
         return all(each["exitCode"] == 0 for each in states)
-    return {"Succeeded": True, "Failed": False}.get(status.get("phase", ""))
+    return {"Succeeded": True, "Failed": False, "Cancelled": False}.get(status.get("phase", ""))
 
 
 def job_ended(seen: Manifest) -> bool | None:

@@ -92,7 +92,7 @@ def watch_run() -> tuple[Manifest, list[tuple[float, int]]]:
             out.print(f"  {elapsed:5.1f} s  {line}  [dim]{condition(found, 'Ready').get('message', '')[:80]}[/dim]")
         if not counts or counts[-1][1] != workers.get("ready", 0):
             counts.append((elapsed, workers.get("ready", 0)))
-        if status.get("phase") in ("Succeeded", "Failed"):
+        if status.get("phase") in ("Succeeded", "Failed", "Cancelled"):
             return found, counts
         if elapsed > LIMIT:
             sys.exit(f"the run did not end: kubectl -n {NAMESPACE} describe flowrun {RUN}")

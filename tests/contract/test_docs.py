@@ -136,7 +136,7 @@ NOT_REASONS = {
     *("WorkerLog", "Seconds", "Finished"),
     *("ImportError", "NameError", "AttributeError", "SyntaxError", "IndentationError", "TabError", "Layers", "Docker"),
     "ModuleNotFoundError",
-    *("Allow", "Forbid", "Replace"),
+    *("Allow", "Forbid", "Replace", "Now"),
 }
 CAMEL = re.compile(r"(?:[A-Z][a-z]+)+")
 
@@ -225,6 +225,9 @@ def runs() -> dict[str, Manifest]:
     done = m.ended(ended, "flow-hooks", message=receipt)
     raised = m.ended(done, code=1, message=json.dumps({"state": "Failed", "reason": "FlowRaised"}))
     unpullable = m.waiting(pod, "ErrImagePull")
+    stopped = m.ended(done, code=79, message=json.dumps({"state": "Failed", "reason": "Stopped"}))
+    stopped["metadata"]["deletionTimestamp"] = m.at(5)
+    wished = {**begun, "spec": {**begun["spec"], "cancel": "Graceful"}}
     return {
         "Pending": pending,
         "SettingUp": begun,
@@ -234,6 +237,9 @@ def runs() -> dict[str, Manifest]:
         "Failed, before it was pinned": decided(m.a_run(), ObservedRun(), after=601),
         "Failed, before it began": decided(begun, ObservedRun(runner=unpullable), after=70),
         "Failed": decided(begun, ObservedRun(runner=raised, runners=(raised,))),
+        "Cancelled, before it was pinned": decided(m.a_run(cancel="Now"), ObservedRun(deployment=ready)),
+        "Cancelled, before it began": decided(wished, ObservedRun()),
+        "Cancelled": decided(wished, ObservedRun(runner=stopped, runners=(stopped,))),
     }
 
 

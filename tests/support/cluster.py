@@ -108,7 +108,7 @@ class Namespace:
 
     def wait_run(self, name: str, within: float = 120) -> Manifest:
         """Wait until a FlowRun has finished."""
-        return self.wait_phase(name, "Succeeded", "Failed", within=within)
+        return self.wait_phase(name, "Succeeded", "Failed", "Cancelled", within=within)
 
     def wait_phase(self, name: str, *phases: str, within: float = 60) -> Manifest:
         """Wait until a FlowRun is in one of some phases."""

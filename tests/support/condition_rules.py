@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-FINISHED = ("Succeeded", "Failed")
+FINISHED = ("Succeeded", "Failed", "Cancelled")
+UNSUCCESSFUL = ("Failed", "Cancelled")
 
 
 def violations(manifest: dict[str, Any]) -> list[str]:
@@ -36,9 +37,9 @@ def _rules(
         ("every condition has a reason", any(not each.get("reason") for each in by_type.values())),
         ("every condition has a time", any(not each.get("lastTransitionTime") for each in by_type.values())),
         ("phase Succeeded means Succeeded=True", phase == "Succeeded" and not is_("Succeeded", "True")),
-        ("phase Failed means Succeeded=False", phase == "Failed" and not is_("Succeeded", "False")),
-        ("a failed run is Stalled", phase == "Failed" and "Stalled" not in by_type),
-        ("a failed run has a diagnosis", phase == "Failed" and not status.get("diagnosis")),
+        ("not successful means Succeeded=False", phase in UNSUCCESSFUL and not is_("Succeeded", "False")),
+        ("a run that did not succeed is Stalled", phase in UNSUCCESSFUL and "Stalled" not in by_type),
+        ("a run that did not succeed has a diagnosis", phase in UNSUCCESSFUL and not status.get("diagnosis")),
         ("a finished run has a completionTime", phase in FINISHED and not status.get("completionTime")),
         ("an unfinished run has none", phase is not None and phase not in FINISHED and "completionTime" in status),
         ("phase Running means Started=True", phase == "Running" and not is_("Started", "True")),

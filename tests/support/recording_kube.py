@@ -23,6 +23,7 @@ class RecordingKube:
         self.calls: list[str] = []
         self.crash_after: int | None = None
         self.refuse: dict[str, str] = {}
+        self.grace_ends = "2026-11-23T12:00:30Z"  # of running pods that are deleted
         self._version = 100
 
     @property
@@ -36,6 +37,8 @@ class RecordingKube:
         kept = copy.deepcopy(manifest)
         meta = kept["metadata"]
         meta.setdefault("uid", f"uid-{self._version}")
+        meta.setdefault("generation", 1)
+        meta.setdefault("creationTimestamp", "2026-11-23T12:00:00Z")
         meta["resourceVersion"] = str(self._version)
         self.objects[kept["kind"], meta.get("name", f"generated-{self._version}")] = kept
         return copy.deepcopy(kept)
@@ -71,17 +74,28 @@ class RecordingKube:
         return made
 
     async def delete(
-        self, _api_version: str, kind: str, _namespace: str, name: str, uid: str | None = None
+        self,
+        _api_version: str,
+        kind: str,
+        _namespace: str,
+        name: str,
+        uid: str | None = None,
+        grace: int | None = None,
     ) -> Manifest:
-        """Delete an object at once."""
+        """Delete an object at once; a pod that runs is dying until the kubelet has ended it."""
         found = self.objects.get((kind, name))
         if found is None:
             raise NotFound(name)
         if uid and found["metadata"]["uid"] != uid:
             raise Conflict("another of that name")
-        del self.objects[kind, name]
+        if kind == "Pod" and (found.get("status") or {}).get("phase") == "Running":
+            dying = {"deletionTimestamp": self.grace_ends, "deletionGracePeriodSeconds": grace or 15}
+            left = self.put({**found, "metadata": {**found["metadata"], **dying}})
+        else:
+            del self.objects[kind, name]
+            left = {"kind": "Status"}
         self._wrote(f"delete {kind}")
-        return {"kind": "Status"}
+        return left
 
     async def patch(self, _api_version: str, kind: str, _namespace: str, name: str, body: Manifest) -> Manifest:
         """Take finalizers off."""

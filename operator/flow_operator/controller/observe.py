@@ -23,6 +23,7 @@ def observe_run(store: Store, run: Manifest, refused: str | None) -> ObservedRun
     runners = tuple(each for each in pods if labels_of(each)[labels.COMPONENT] == labels.RUNNER)
     current = next((each for each in runners if labels_of(each).get(labels.ATTEMPT) == attempt), None)
     gone = store.last_words(uid) if current is None else None
+    siblings = _siblings(store, run)
     return ObservedRun(
         deployment=store.get(Key("FlowDeployment", namespace, run["spec"]["deployment"])),
         runner=current or (gone if gone and verdict.terminated(gone) else None),
@@ -33,7 +34,16 @@ def observe_run(store: Store, run: Manifest, refused: str | None) -> ObservedRun
         dask_pods=tuple(each for each in pods if labels_of(each)[labels.COMPONENT] == labels.DASK),
         dask_deployments=tuple(store.children(uid, "Deployment")),
         refused=refused,
+        replaced_by=schedule.replaced_by(run, siblings) if siblings else None,
+        replaces=schedule.replaces(run, siblings) if siblings else None,
     )
+
+
+def _siblings(store: Store, run: Manifest) -> tuple[Manifest, ...]:
+    """Return the runs of the schedule that a run is of, itself included; none if it is of none."""
+    uid = labels_of(run).get(labels.DEPLOYMENT_UID)
+    found = runs_of(store, uid, run["metadata"]["namespace"]) if uid else ()
+    return found if any(each["metadata"]["uid"] == run["metadata"]["uid"] for each in found) else ()
 
 
 def _only(found: list[Manifest], attempt: str) -> Manifest | None:
@@ -57,16 +67,15 @@ def observe_deployment(
         checks=tuple(each for each in pods if labels_of(each)[labels.COMPONENT] == labels.CHECK),
         config_maps=tuple(store.children(uid, "ConfigMap")),
         ca_bundle=ca_bundle,
-        runs=_scheduled(store, deployment),
+        runs=runs_of(store, uid, deployment["metadata"]["namespace"]),
         run_refused=run_refused,
         pinned_config_maps=_pinned(store, deployment),
         refused=refused,
     )
 
 
-def _scheduled(store: Store, deployment: Manifest) -> tuple[Manifest, ...]:
-    """Return the runs that the schedule started; a label alone, which anybody may write, makes none."""
-    uid, namespace = deployment["metadata"]["uid"], deployment["metadata"]["namespace"]
+def runs_of(store: Store, uid: str, namespace: str) -> tuple[Manifest, ...]:
+    """Return the runs that a deployment's schedule started; a label alone, which anybody may write, makes none."""
     return tuple(
         each
         for each in store.children(uid, "FlowRun")

@@ -159,7 +159,7 @@ class Reconciler:
 
     async def _delete(self, ref: Ref) -> None:
         try:
-            left = await self._api.delete(ref.api_version, ref.kind, ref.namespace, ref.name, ref.uid)
+            left = await self._api.delete(ref.api_version, ref.kind, ref.namespace, ref.name, ref.uid, ref.grace)
         except (NotFound, Conflict):
             return  # gone, or another of that name: both are what was wished
         if left.get("kind") == ref.kind:  # dying: a finalizer or a grace period holds it

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import kopf
 
-from ..api.labels import API_VERSION, GROUP, SELECTOR
+from ..api.flow_run import FINISHED
+from ..api.labels import API_VERSION, DEPLOYMENT_UID, GROUP, SELECTOR
 from ..kube.errors import KubeError, NotFound
-from .observe import references
-from .store import Key, Manifest, Store, key_of, owner_key
+from .observe import references, runs_of
+from .store import Key, Manifest, Store, key_of, labels_of, owner_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +98,7 @@ class Watches:
             self._queue.add(key)
             if (deployment := owner_key(manifest)) and deployment.kind == "FlowDeployment":
                 self._queue.add(deployment)  # whose schedule started it
+                self._tell_siblings(manifest)
         elif key.kind == "FlowDeployment":
             self._queue.add(key)
             for where in references(manifest):
@@ -104,6 +106,13 @@ class Watches:
             self._tell_waiting_runs(key)
         elif owner := owner_key(manifest):
             self._queue.add(owner)
+
+    def _tell_siblings(self, run: Manifest) -> None:
+        """A run that replaces an earlier one waits for its end; the earlier one must hear of it."""
+        uid, namespace = labels_of(run).get(DEPLOYMENT_UID, ""), run["metadata"]["namespace"]
+        for each in runs_of(self._store, uid, namespace):
+            if (each.get("status") or {}).get("phase") not in FINISHED:
+                self._queue.add(key_of(each))
 
     def _tell_waiting_runs(self, deployment: Key) -> None:
         for run in self._store.of_kind("FlowRun"):

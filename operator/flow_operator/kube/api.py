@@ -174,9 +174,19 @@ class Api:
         kind, content = manifest["kind"], "application/apply-patch+yaml"
         return await self._call("PATCH", kind, target, query=query, body=manifest, content=content)
 
-    async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str | None = None) -> Manifest:
+    async def delete(
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str,
+        name: str,
+        uid: str | None = None,
+        grace: int | None = None,
+    ) -> Manifest:
         """Delete an object in the background; with a UID, only that very one (Conflict where it is another)."""
         options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
         if uid:
             options["preconditions"] = {"uid": uid}
         return await self._call("DELETE", kind, path(api_version, kind, namespace, name), body=options)

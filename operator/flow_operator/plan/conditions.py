@@ -93,5 +93,6 @@ def announcements(old: dict[str, Any], new: dict[str, Any]) -> tuple[Announcemen
     if after["status"] == "True":
         return (Announcement("Normal", after["reason"], after["message"]),)
     if is_true(new, words.STALLED):
-        return (Announcement("Warning", after["reason"], after["message"]),)
+        wished = after["reason"] in ("Cancelled", "Replaced")
+        return (Announcement("Normal" if wished else "Warning", after["reason"], after["message"]),)
     return ()

@@ -130,7 +130,7 @@ def killed(pod: Manifest, container: str, terminated: dict[str, Any]) -> Diagnos
         return diagnosis(
             "RunnerDeleted",
             f"Pod {name} was deleted while the flow ran.",
-            "Create another FlowRun. To end a run, delete the FlowRun, not its pod.",
+            "Create another FlowRun. To end a run, set its spec.cancel; do not delete its pod.",
         )
     return diagnosis(
         "Killed",

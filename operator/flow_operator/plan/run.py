@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from ..api import conditions as words
 from ..api.flow_deployment import DEFAULT_PRE_RUNNING_DEADLINE, Diagnosis
 from ..api.flow_run import FINISHED, FlowRunSpec
-from . import dask_health, diagnosis, eligible, pinned, verdict
+from . import dask_health, diagnosis, eligible, pinned, stopping, verdict
 from .clean_up import clean_up
 from .conditions import Conditions, announcements, find, is_true
 from .dask_cluster import dask_autoscaler, dask_cluster
 from .runner_pod import HOOKS, MAIN, runner_name, runner_pod
 from .times import duration, seconds_since, stamp
-from .types import Manifest, ObservedRun, Plan
+from .types import Manifest, ObservedRun, Plan, Ref
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -42,6 +42,7 @@ class Case:
     status: dict[str, Any]
     conditions: Conditions
     create: tuple[Manifest, ...] = ()
+    delete: tuple[Ref, ...] = ()
     again_after: float | None = None
 
     @property
@@ -64,9 +65,25 @@ class Case:
         self.status["diagnosis"] = why.to_wire()
         self.conditions.working(why.reason, diagnosis.sentence(why))
 
+    @property
+    def wish(self) -> stopping.Wish | None:
+        """Return the wish that the run ends before its flow does."""
+        return stopping.wish(self.spec, self.seen)
+
     def fail(self, why: Diagnosis) -> bool:
-        """End the run as failed."""
-        self.status["phase"] = "Failed"
+        """End the run as failed; as cancelled, if it was stopped because somebody wished it."""
+        pod = self.seen.runner
+        stopped = pod is None or self.seen.runner_gone or pod["metadata"].get("deletionTimestamp")
+        if (wish := self.wish) and stopped:
+            return self.cancel(wish.diagnosis(f"in phase {self.status['phase']}", why))
+        return self._fail("Failed", why)
+
+    def cancel(self, why: Diagnosis) -> bool:
+        """End the run as cancelled."""
+        return self._fail("Cancelled", why)
+
+    def _fail(self, phase: str, why: Diagnosis) -> bool:
+        self.status["phase"] = phase
         self.status["diagnosis"] = why.to_wire()
         self.conditions.set(words.SUCCEEDED, "False", why.reason, why.message)
         self.conditions.stuck(why.reason, diagnosis.sentence(why))
@@ -83,7 +100,7 @@ class Case:
         return True
 
     def _complete(self) -> bool:
-        self.create = ()
+        self.create = self.delete = ()  # clean_up deletes what is left
         if workers := self.status.get("workers"):  # the cluster goes at once; what was is in peak and computed
             self.status["workers"] = {**workers, "desired": 0, "ready": 0}
         self.status["completionTime"] = stamp(self.now)
@@ -116,9 +133,33 @@ def decide(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) 
     return Plan(
         status=new if new != old else None,
         create=case.create,
+        delete=case.delete,
         announce=announcements(old, new),
         again_after=case.again_after,
     )
+
+
+def it_is_cancelled(case: Case) -> bool:
+    """Somebody wishes it to end: its pod is stopped, and the run ends when the pod has."""
+    wish, pod = case.wish, case.seen.runner
+    if wish is None:
+        return False
+    if not case.status.get("attempt"):
+        return case.cancel(wish.diagnosis("before it began"))
+    if pod is None:
+        gone = case.seen.runner_gone or case.conditions.status(words.STARTED) is not None
+        left = "and its pod is gone without a verdict" if gone else "before its pod was made"
+        return case.cancel(wish.diagnosis(left))
+    if _main_ended(case):
+        # What the flow came to is told by the pod. Only `Now` cuts its callbacks short.
+        case.delete = stopping.stop(pod, wish) if wish.now and verdict.hooks_report(pod) is None else ()
+        return False
+    if (pod.get("status") or {}).get("phase") == "Failed":  # refused or evicted by the kubelet
+        return case.cancel(wish.diagnosis("before its flow began"))
+    case.delete = stopping.stop(pod, wish)
+    case.status.pop("diagnosis", None)
+    case.conditions.working("Cancelling", f"Pod {pod['metadata']['name']} is being stopped: {wish.by}.")
+    return _node_is_lost(case, pod)
 
 
 def it_has_begun(case: Case) -> bool:
@@ -127,8 +168,8 @@ def it_has_begun(case: Case) -> bool:
         return False
     case.status["phase"] = "Pending"
     case.conditions.set(words.SUCCEEDED, "Unknown", "Pending", "The run has not begun.")
-    if why := _not_ready(case.seen.deployment, case.spec.deployment):
-        return _wait_for_deployment(case, why)
+    if why := _not_free(case.seen.replaces) or _not_ready(case.seen.deployment, case.spec.deployment):
+        return _wait_to_begin(case, why)
     deployment = case.seen.deployment
     assert deployment is not None, "_not_ready says so"  # noqa: S101
     case.status.update(pinned.pin(deployment, case.spec, case.settings))
@@ -145,7 +186,17 @@ def it_has_begun(case: Case) -> bool:
     return False
 
 
-def _wait_for_deployment(case: Case, why: Diagnosis) -> bool:
+def _not_free(earlier: str | None) -> Diagnosis | None:
+    if earlier is None:
+        return None
+    return diagnosis.diagnosis(
+        "Replacing",
+        f"FlowRun {earlier} of the same schedule is being cancelled first.",
+        f"The run begins by itself once that has ended; see kubectl describe flowrun {earlier}.",
+    )
+
+
+def _wait_to_begin(case: Case, why: Diagnosis) -> bool:
     limit = case.spec.pre_running_deadline_seconds or DEFAULT_PRE_RUNNING_DEADLINE
     left = limit - seconds_since(case.run["metadata"]["creationTimestamp"], case.now)
     if left <= 0:
@@ -208,7 +259,7 @@ def _lost(case: Case) -> Diagnosis:
     return diagnosis.diagnosis(
         "RunnerDeleted",
         f"The runner pod {case.status['pod']} is gone and left no verdict.",
-        "Create another FlowRun. To end a run, delete the FlowRun, not its pod.",
+        "Create another FlowRun. To end a run, set its spec.cancel; do not delete its pod.",
     )
 
 
@@ -304,7 +355,7 @@ def it_has_ended(case: Case) -> bool:
     if pod is None or ended is None:
         return pod is not None and _node_is_lost(case, pod)
     hooks = verdict.hooks_report(pod)
-    if case.pinned.hooks and hooks is None:
+    if case.pinned.hooks and hooks is None and not case.seen.runner_gone:
         return _finishing(case, ended)
     report = verdict.flow_report(ended)
     verdict.record(case.status, report, hooks or [])
@@ -348,6 +399,7 @@ def _finishing(case: Case, ended: dict[str, Any]) -> bool:
 
 
 CHECKS = (
+    it_is_cancelled,  # its pod is stopped, and the run ends when the pod has
     it_has_begun,  # pinned to a Ready deployment, before any child is made
     children_are_made,  # cluster and runner pod exist
     the_cluster_is_healthy,  # scheduler and workers run, or may still come to

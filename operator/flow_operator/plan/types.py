@@ -20,6 +20,7 @@ class Ref:
     namespace: str
     name: str
     uid: str | None = None
+    grace: int | None = None  # seconds of a deletion; None: the object's own
 
     @classmethod
     def of(cls, manifest: Manifest) -> Ref:
@@ -62,6 +63,8 @@ class ObservedRun:
     dask_pods: tuple[Manifest, ...] = ()
     dask_deployments: tuple[Manifest, ...] = ()
     refused: str | None = None  # why the API server refused a child of ours
+    replaced_by: str | None = None  # a later run of its schedule that wants it cancelled
+    replaces: str | None = None  # an earlier one that has not ended yet
 
 
 @dataclass(frozen=True)

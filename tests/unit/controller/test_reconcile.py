@@ -138,3 +138,59 @@ async def test_two_operators_at_once_make_one_runner() -> None:
     )
     assert len(world.pods()) == 1
     assert sum(isinstance(each, Exception) for each in results) == 1, "the slower one was told so (409)"
+
+
+def cancel(world: World, how: str) -> None:
+    """Set spec.cancel as a user would."""
+    meta = {**world.run["metadata"], "generation": 2}
+    world.kube.put({**world.run, "metadata": meta, "spec": {**world.run["spec"], "cancel": how}})
+
+
+async def cancelled_life(world: World, when: str, how: str = "Graceful") -> None:
+    """Lead a run to some phase, cancel it there, and let the kubelet end its pod."""
+    if when == "pending":
+        cancel(world, how)
+    await world.settle()
+    if when == "setting up":
+        cancel(world, how)
+    if when == "running":
+        world.seconds = 1
+        world.kubelet(m.running)
+        await world.settle()
+        world.seconds = 2
+        cancel(world, how)
+    await world.settle()
+    for pod in world.pods():
+        assert pod["metadata"].get("deletionTimestamp"), "it is being stopped"
+        stopped = json.dumps({"state": "Failed", "reason": "Stopped"})
+        world.kube.put(m.ended(pod, code=79, message=stopped))
+    await world.settle()
+
+
+@pytest.mark.parametrize("environment", [None, DASK], ids=["remote", "dask"])
+@pytest.mark.parametrize("when", ["pending", "setting up", "running"])
+@pytest.mark.parametrize("how", ["Graceful", "Now"])
+async def test_a_cancelled_run_ends_the_same_after_a_crash_at_any_write(
+    environment: Manifest | None, when: str, how: str
+) -> None:
+    for number in range(1, 30):
+        world = a_world(environment=environment)
+        world.kube.crash_after = number
+        await cancelled_life(world, when, how)
+        assert world.run["status"]["phase"] == "Cancelled"
+        assert not violations(world.run)
+        assert not [kind for kind, _ in world.kube.objects if kind.startswith("Dask")], "nothing is leaked"
+        assert world.kube.calls.count("create Pod") == (0 if when == "pending" else 1)
+        assert world.kube.calls.count("delete Pod") <= 1
+        if world.kube.crash_after is not None:
+            return
+    raise AssertionError("a cancelled run writes without end")
+
+
+async def test_the_end_of_a_cancelled_run_is_told_before_its_cluster_goes() -> None:
+    world = a_world(environment=DASK)
+    await cancelled_life(world, "running")
+    order = world.kube.calls
+    assert (
+        order.index("delete Pod") < order.index("replace_status FlowRun Cancelled") < order.index("delete DaskCluster")
+    )

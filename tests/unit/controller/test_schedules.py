@@ -157,3 +157,36 @@ async def test_news_of_a_scheduled_run_is_news_for_its_deployment() -> None:
         watches.deliver("MODIFIED", world.kube.objects["FlowRun", each["metadata"]["name"]])
     (run,) = runs(world)
     assert {await world.queue.take(), await world.queue.take()} == {DEPLOYMENT, key_of(run)}
+
+
+async def test_replace_stops_the_earlier_run_first_and_the_two_never_run_together() -> None:
+    world = a_world(concurrencyPolicy="Replace")
+    world.kube.grace_ends = m.at(150)
+    await ready(world)
+
+    async def settle() -> None:
+        for _ in range(3):
+            await world.settle()
+            for each in runs(world):
+                world.key = key_of(each)
+                await world.settle()
+            world.key = DEPLOYMENT
+
+    def runners() -> list[Manifest]:
+        return [each for each in world.pods() if each["metadata"]["labels"][labels.COMPONENT] == labels.RUNNER]
+
+    world.seconds = 60
+    await settle()
+    (first,) = runners()
+    world.kube.put(m.running(first, since=61))
+    await settle()
+    world.seconds = 120
+    await settle()
+    (dying,) = runners()
+    assert dying["metadata"]["name"] == first["metadata"]["name"]
+    assert dying["metadata"]["deletionTimestamp"]
+    assert [each["status"]["phase"] for each in runs(world)] == ["Running", "Pending"]
+    world.kube.put(m.ended(dying, code=79, message='{"state": "Failed", "reason": "Stopped"}'))
+    await settle()
+    assert [each["status"]["phase"] for each in runs(world)] == ["Cancelled", "SettingUp"]
+    assert not [text for each in runs(world) for text in violations(each)]

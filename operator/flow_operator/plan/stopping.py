@@ -1,0 +1,53 @@
+"""A run that is to end before its flow does: who wishes it, and what is done to its pod."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from . import diagnosis
+from .types import Manifest, ObservedRun, Ref
+
+if TYPE_CHECKING:
+    from ..api.flow_deployment import Diagnosis
+    from ..api.flow_run import FlowRunSpec
+
+# Seconds that `cancel: Now` leaves. Not 0: the API server would forget the pod while the flow may still run.
+NOW_GRACE = 1
+# What the pod's own end adds to "it was cancelled"; the rest (Stopped, Killed, …) only says the same again.
+TELLING = frozenset({"NodeLost", "HooksLost", "OnStartFailed", "OnExitFailed"})
+
+
+@dataclass(frozen=True)
+class Wish:
+    """That a run ends, and by whom."""
+
+    reason: str  # of the conditions
+    by: str  # for the message
+    now: bool
+
+    def diagnosis(self, how: str, why: Diagnosis | None = None) -> Diagnosis:
+        """Return what a person is told about the end."""
+        told = f" {why.message}" if why and why.reason in TELLING else ""
+        remedy = "Create another FlowRun to run the flow again."
+        return diagnosis.diagnosis(self.reason, f"The run was cancelled {how}: {self.by}.{told}", remedy)
+
+
+def wish(spec: FlowRunSpec, seen: ObservedRun) -> Wish | None:
+    """Return the wish that a run ends, if anybody has it."""
+    if spec.cancel:
+        return Wish("Cancelled", f"spec.cancel is {spec.cancel}", spec.cancel == "Now")
+    if seen.replaced_by:
+        return Wish("Replaced", f"FlowRun {seen.replaced_by} of its schedule replaces it", now=False)
+    return None
+
+
+def stop(pod: Manifest, wish: Wish) -> tuple[Ref, ...]:
+    """Return the pod to delete, and with which grace; nothing where it is dying fast enough."""
+    meta = pod["metadata"]
+    dying = meta.get("deletionTimestamp") is not None
+    if not wish.now:
+        return () if dying else (Ref.of(pod),)
+    if dying and meta.get("deletionGracePeriodSeconds", 0) <= NOW_GRACE:
+        return ()
+    return (replace(Ref.of(pod), grace=NOW_GRACE),)
