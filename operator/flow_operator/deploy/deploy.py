@@ -19,13 +19,12 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from flow_operator.deploy import projects
 from flow_operator.deploy.border import cluster_errors
 from flow_operator.deploy.manifest import flow_deployment
 from flow_operator.deploy.progress import telling
 from flow_operator.deploy.waiting import PATIENCE, until_ready
+from flow_operator.deploy.written import as_yaml
 from flow_operator.flow import config
 from flow_operator.flow.environments import environment_from
 from flow_operator.flow.errors import DeployRefused
@@ -149,11 +148,6 @@ def send(session: Session, manifest: Manifest, wait: bool | float, tell: Progres
 def version_of(applied: Manifest) -> str:
     """Return the id of the version that an object of the API server is."""
     return f"{applied['metadata']['uid']}.{applied['metadata']['generation']}"
-
-
-def as_yaml(manifest: Manifest) -> str:
-    """Return a manifest as people read and commit it."""
-    return str(yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=120))
 
 
 def _storage(flow: Flow, kwargs: dict[str, Any]) -> Storage:

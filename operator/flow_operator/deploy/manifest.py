@@ -37,7 +37,7 @@ def flow_deployment(
         "schedule": _schedule(flow, schedule_active),
     }
     spec = copy.deepcopy({key: value for key, value in spec.items() if value})
-    _check(flow, spec)
+    check(flow.name, spec)
     metadata = {"name": flow.slug, "namespace": project.namespace, "labels": {labels.PROJECT: project.slug}}
     return {"apiVersion": labels.API_VERSION, "kind": "FlowDeployment", "metadata": metadata, "spec": spec}
 
@@ -48,7 +48,7 @@ def _schedule(flow: Flow, active: bool) -> Manifest | None:
     return {**flow.schedule.to_resource(), **({} if active else {"suspend": True})}
 
 
-def _check(flow: Flow, spec: Manifest) -> None:
+def check(name: str, spec: Manifest) -> None:
     """Compare with the model, so that a person hears of it before the API server does, in Python's words."""
     try:
         parse_spec(spec)
@@ -56,6 +56,6 @@ def _check(flow: Flow, spec: Manifest) -> None:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise DeployRefused(
-            f"Flow {flow.name!r} does not fit into a FlowDeployment: {place}: {first['msg']}.",
+            f"Flow {name!r} does not fit into a FlowDeployment: {place}: {first['msg']}.",
             remedy="Change what the message names; docs/flowdeployment.md has every field.",
         ) from None

@@ -43,6 +43,28 @@ def request_of(storage: Docker, work: Path, *, repository: str, tag: str, push: 
         )
     places = storage.live_flows()
     flows = [_packed(dumps(flow), work, location) for location, flow in places.items()]
+    refs = [FlowRef(location=location, attribute="") for location in sorted(places)]
+    return _request(storage, flows, refs, repository=repository, tag=tag, push=push)
+
+
+def build_source(
+    storage: Docker, source: Path, attribute: str, *, location: str, repository: str, tag: str, push: bool
+) -> BuildReport:
+    """Build the image of a Python file, which is at `location` in it. Nothing of the file is run here.
+
+    Raises:
+        StorageError: a file is missing, or the storage asks for what cannot be.
+        BuildError: there is no image.
+    """
+    flow = BuildFile(path=location, source=str(source), sha256=_sha256(source.read_bytes()))
+    refs = [FlowRef(location=location, attribute=attribute)]
+    with telling() as tell:
+        return build_image(_request(storage, [flow], refs, repository=repository, tag=tag, push=push), progress=tell)
+
+
+def _request(
+    storage: Docker, flows: list[BuildFile], refs: list[FlowRef], *, repository: str, tag: str, push: bool
+) -> BuildRequest:
     files = [_user_file(source, target) for source, target in sorted(storage.files.items())]
     request = BuildRequest(
         builder=storage.builder,
@@ -55,7 +77,7 @@ def request_of(storage: Docker, work: Path, *, repository: str, tag: str, push: 
         annotations=dict(storage.annotations),
         registries=config.registries(),
         push=push,
-        flows=[FlowRef(location=location, attribute="") for location in sorted(places)],
+        flows=refs,
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
     )
     if storage.requirements:

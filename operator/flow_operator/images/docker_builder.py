@@ -39,13 +39,13 @@ from flow_operator.images.errors import (
     TagLostError,
     disk_errors,
 )
+from flow_operator.images.files import code_entries
 from flow_operator.images.image import LOCK_ANNOTATION, environment
 from flow_operator.images.layers import write_layer
 from flow_operator.images.probe import PROBE, Found, found
 from flow_operator.images.progress import Progress, Stages, silent
 from flow_operator.images.python_version import PYTHON_LABEL
 from flow_operator.images.reference import parse_reference
-from flow_operator.images.request import code_entries
 from flow_operator.images.retries import Retries
 from flow_operator.images.runtime import RUNTIME_LABEL, Runtime, runtime_entries, runtime_of
 from flow_operator.images.uv import Target, Uv

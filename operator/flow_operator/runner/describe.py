@@ -44,5 +44,16 @@ def _declared(flow: Flow) -> dict[str, Any]:
             try:
                 found[name] = declared.to_resource()
             except Exception as error:  # noqa: BLE001 - a storage that no cluster can have, or a user's own
-                found[f"{name}Refused"] = str(error)
+                found.setdefault("refused", {})[name] = str(error)
+    if type(flow.storage).__name__ == "Docker":
+        found["arguments"] = _arguments(flow.storage)
     return found
+
+
+def _arguments(storage: Any) -> dict[str, Any]:
+    """What a Docker storage was made of, to make it again where it is built; what was left out stays out."""
+    from inspect import signature
+
+    given = {name: getattr(storage, name) for name in signature(type(storage)).parameters}
+    derived = ("builder", "flow_operator_version", *(("base_image",) if storage.uses_default_base else ()))
+    return {name: value for name, value in given.items() if value and name not in derived}

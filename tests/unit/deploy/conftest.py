@@ -30,7 +30,7 @@ class Call(Protocol):
     def __call__(self, *arguments: str) -> Said: ...
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No call reaches a real cluster, or the settings of whoever runs the tests."""
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-kubeconfig"))
@@ -47,7 +47,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nowhere: None) -> It
 
 
 @pytest.fixture
-def kubectl_flow(capfd: pytest.CaptureFixture[str]) -> Call:
+def kubectl_flow(capfd: pytest.CaptureFixture[str], nowhere: None) -> Call:
     """Call the program."""
 
     def call(*arguments: str) -> Said:

@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...api import wire
+from ..source import Declared
 from .trouble import TIMEOUT, USAGE, Trouble, did_you_mean
 
 if TYPE_CHECKING:
@@ -56,19 +57,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Described:
-    """What a flow says of itself, in the words of a FlowDeployment; or why it could not be asked."""
+    """What a flow says of itself, or why it could not be asked."""
 
-    facts: dict[str, Any] = field(default_factory=dict)  # as in status.flow
-    storage: dict[str, Any] | None = None
-    schedule: dict[str, Any] | None = None
-    refused: dict[str, str] = field(default_factory=dict)  # storage, schedule: why a cluster cannot have it
+    declared: Declared
     failure: Trouble | None = None
     reason: str = ""  # of the failure: ImportFailed, NoSuchFlow, …
-
-    @property
-    def environment(self) -> dict[str, Any]:
-        """As in spec.environment; empty where the flow declares none."""
-        return dict(self.facts.get("environment") or {})
 
 
 def describe(target: Target) -> Described:
@@ -93,13 +86,9 @@ def describe(target: Target) -> Described:
         said = found.get("message") or f"{target.path.name} could not be loaded: its process ended with code {code}"
         place = f" (at {found['place']})" if "place" in found else ""
         failure = Trouble(f"{said.removesuffix('.')}{place}.", found.get("remedy", ""))
-        return Described(failure=failure, reason=found.get("reason", "ImportFailed"))
-    return Described(
-        facts=found["flow"],
-        storage=found.get("storage"),
-        schedule=found.get("schedule"),
-        refused={key.removesuffix("Refused"): text for key, text in found.items() if key.endswith("Refused")},
-    )
+        return Described(Declared(), failure, found.get("reason", "ImportFailed"))
+    keys = ("storage", "arguments", "schedule", "refused")
+    return Described(Declared(found["flow"], **{key: found[key] for key in keys if key in found}))
 
 
 def runner(*arguments: str, environment: dict[str, str], output: IO[str] | None = None) -> subprocess.Popen[bytes]:

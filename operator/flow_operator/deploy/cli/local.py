@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import IO, NoReturn
 
-    from .loading import Described, Target
+    from ..source import Declared
+    from .loading import Target
     from .output import Screen
 
 HOOKS_DIR_ENV = "FLOW_OPERATOR_HOOKS_DIR"  # of the runner's programs
@@ -51,32 +52,33 @@ def run_here(text: str, parameters: dict[str, Any], limit: float | None, screen:
     described = loading.describe(target)
     if described.failure:
         raise described.failure
-    _refuse_parameters(described, parameters)
-    callbacks = described.facts.get("callbacks") or []
+    declared = described.declared
+    _refuse_parameters(declared, parameters)
+    callbacks = declared.facts.get("callbacks") or []
     with tempfile.TemporaryDirectory(prefix="kubectl-flow-") as folder:
-        request = _request(target, described, parameters)
+        request = _request(target, declared, parameters)
         outcome = _Pod(Path(folder), request, callbacks, sys.stderr if screen.machine else None).run(limit)
     return _show(target, outcome, callbacks, parameters, limit, screen)
 
 
-def _refuse_parameters(described: Described, given: dict[str, Any]) -> None:
+def _refuse_parameters(declared: Declared, given: dict[str, Any]) -> None:
     from ...plan.pinned import wrong_parameters
 
-    wrong = wrong_parameters(described.facts, given)
+    wrong = wrong_parameters(declared.facts, given)
     if wrong:
         remedy = wrong.remedy.partition(" Create another FlowRun")[0]
         raise trouble.Trouble(wrong.message, remedy, trouble.USAGE)
 
 
-def _request(target: Target, described: Described, parameters: dict[str, Any]) -> wire.RunRequest:
+def _request(target: Target, declared: Declared, parameters: dict[str, Any]) -> wire.RunRequest:
     from ...plan.pinned import HOOK_TIMEOUT, STOP_GRACE
 
     return {
         "flow": target.reference,
         "run": {"name": target.path.stem, "namespace": "local", "uid": str(uuid.uuid4()), "attempt": 1},
         "parameters": parameters,
-        "executor": _executor(described.environment),
-        "hooks": bool(described.facts.get("callbacks")),
+        "executor": _executor(declared.environment),
+        "hooks": bool(declared.facts.get("callbacks")),
         "stopGraceSeconds": STOP_GRACE,
         "hookTimeoutSeconds": HOOK_TIMEOUT,
     }

@@ -63,7 +63,9 @@ class Screen:
             for each in names:
                 click.echo(each)
         elif self.format == "yaml":
-            click.echo(to_yaml(manifest), nl=False)
+            from ..written import as_yaml
+
+            click.echo(as_yaml(manifest), nl=False)
         else:
             click.echo(json.dumps(manifest, indent=2, ensure_ascii=False))
 
@@ -114,21 +116,6 @@ class Screen:
         for row in rows:
             table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
         self.console().print(table)
-
-
-def to_yaml(manifest: Any) -> str:
-    """Return a document in the order it was made in, texts of several lines as blocks."""
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        """Says how texts are written."""
-
-    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-        style = "|" if "\n" in value else None
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-    Dumper.add_representer(str, text)
-    return yaml.dump(manifest, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def one_line(value: Any, limit: int = 60) -> str:

@@ -30,10 +30,10 @@ def of(error: Exception) -> Trouble | None:
     """Return the trouble an exception means to a person; None where it is a bug of ours."""
     if isinstance(error, Trouble):
         return error
-    return _of_kubernetes(error) or _with_remedy(error)
+    return _of_kubernetes(error) or _of_kubernetes(error.__cause__) or _with_remedy(error)
 
 
-def _of_kubernetes(error: Exception) -> Trouble | None:
+def _of_kubernetes(error: BaseException | None) -> Trouble | None:
     from ...kube import errors
 
     said = str(error)
@@ -62,10 +62,12 @@ def _of_kubernetes(error: Exception) -> Trouble | None:
 
 def _with_remedy(error: Exception) -> Trouble | None:
     """An exception of ours, from any room: it says what, and what to do."""
-    message, remedy = getattr(error, "message", None), getattr(error, "remedy", None)
-    if isinstance(message, str) and isinstance(remedy, str):
-        return Trouble(message, remedy, FAILED)
-    return None
+    from ...api.errors import FlowOperatorError
+
+    if not isinstance(error, FlowOperatorError):
+        return None
+    code = USAGE if isinstance(error, ValueError) else FAILED
+    return Trouble(error.message, error.remedy, TIMEOUT if getattr(error, "reason", "") == "Timeout" else code)
 
 
 def _sentence(text: str) -> str:

@@ -123,6 +123,11 @@ class Docker(Storage):
         return self._builder or ("Docker" if self._needs_engine() else "Layers")
 
     @property
+    def uses_default_base(self) -> bool:
+        """Whether no base image was given."""
+        return self._default_base
+
+    @property
     def report(self) -> BuildReport | None:
         """What the last build said; None before one, and after one that failed."""
         return self._report

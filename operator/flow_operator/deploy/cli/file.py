@@ -1,0 +1,121 @@
+"""What `deploy` and `render` share: a file, what it says of itself, and the options that change it."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import options, trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..source import Declared, Wishes
+    from .loading import Target
+    from .output import Screen
+
+Manifest = dict[str, Any]
+PLACES = ("cluster", "here", "none")
+
+
+def from_file(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `file` and `wishes`: FILE[:NAME], and everything that may be said about it."""
+
+    @click.argument("file", metavar="FILE[:NAME]", type=click.Path())
+    @click.option("--name", metavar="NAME", help="Name of the FlowDeployment. Default: the slug of the flow's name.")
+    @click.option("--project", metavar="PROJECT", help="Project to deploy into; its namespace is looked up.")
+    @click.option(
+        "--registry-url", metavar="URL", help="Where the image is pushed. Default: the flow's or the chart's."
+    )
+    @click.option(
+        "--build",
+        type=click.Choice(PLACES),
+        help="Who builds the image: the cluster (default), this machine, or nobody: the code is mounted.",
+    )
+    @click.option(
+        "--set-schedule-active/--no-set-schedule-active",
+        "schedule_active",
+        default=True,
+        help="Whether the flow's schedule starts. Default: it does.",
+    )
+    @options.parameters
+    @functools.wraps(command)
+    def with_wishes(
+        name: str | None,
+        project: str | None,
+        registry_url: str | None,
+        build: str | None,
+        schedule_active: bool,
+        parameters: Manifest,
+        **rest: Any,
+    ) -> Any:
+        from ..source import Wishes
+
+        wishes = Wishes(name, None, project, registry_url, build, schedule_active, parameters)
+        return command(wishes=wishes, **rest)
+
+    return with_wishes
+
+
+def read(file: str, wishes: Wishes, screen: Screen) -> tuple[Target, Declared]:
+    """Load the file in a process of its own. What is not installed here may be in the image: then it goes as it is.
+
+    Raises:
+        Trouble: there is no flow, or a build here would not have what it needs to know.
+    """
+    from . import loading
+
+    target = loading.Target.of(file)
+    if target.path.suffix != ".py":
+        raise trouble.Trouble(f"{target.path.name} is not a Python file.", "Deploy the .py file.", trouble.USAGE)
+    described = loading.describe(target)
+    if described.failure:
+        if described.reason != "ImportFailed" or wishes.build == "here":
+            raise described.failure
+        said = described.failure.message
+        screen.warn(f"{said} It is taken as it is: its storage, environment and schedule are not known here.")
+    return target, described.declared
+
+
+def manifest_of(target: Target, declared: Declared, wishes: Wishes, *, push: bool) -> Manifest:
+    """Build what is to be built here, and return the manifest.
+
+    Raises:
+        DeployRefused: a cluster could not have it.
+        BuildError: there is no image.
+    """
+    from .. import source
+
+    made = source.flow_deployment(target.path, target.attribute, declared, replace(wishes, build="none"))
+    if wishes.build_for(declared) != "here":
+        return source.flow_deployment(target.path, target.attribute, declared, wishes)
+    image = _build(target, declared, wishes, made["metadata"]["name"], push=push)
+    return source.flow_deployment(target.path, target.attribute, declared, wishes, image)
+
+
+def _build(target: Target, declared: Declared, wishes: Wishes, name: str, *, push: bool) -> str:
+    from ...flow.storage import Docker
+    from .. import pack, source
+
+    arguments = dict(declared.arguments)
+    if wishes.registry_url:
+        arguments["registry_url"] = wishes.registry_url
+    if not arguments.get("registry_url"):
+        said = "An image that is built here must be pushed where the cluster finds it, and no registry is named."
+        raise trouble.Trouble(said, "Name one with --registry-url.", trouble.USAGE)
+    storage = Docker(**arguments)
+    location = source.location(target.path, target.attribute).rpartition(":")[0]
+    report = pack.build_source(
+        storage,
+        target.path,
+        target.attribute,
+        location=location,
+        repository=storage.repository(storage.image_name or name),
+        tag=storage.image_tag or datetime.now(UTC).strftime("%Y%m%d-%H%M%S"),
+        push=push,
+    )
+    return report["image"]

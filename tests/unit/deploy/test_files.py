@@ -1,0 +1,275 @@
+"""`deploy`, `render` and `project`: from a file to a FlowDeployment, with and without a cluster."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from flow_operator.api import labels
+from flow_operator.api.flow_deployment import parse_spec
+from flow_operator.deploy import source
+from flow_operator.deploy.source import Declared, Wishes
+from flow_operator.deploy.written import as_yaml
+from flow_operator.flow.errors import DeployRefused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.api_server import ApiServer
+    from tests.unit.deploy.conftest import Call
+
+FLOW = """\
+from flow_operator import flow
+from flow_operator.environments import DaskKubernetesEnvironment
+from flow_operator.storage import Docker
+
+print("a module may print")
+
+@flow(
+    name="My Squares",
+    storage=Docker(registry_url="registry.example.com/team-a", python_dependencies=["numpy==2.3.5"]),
+    environment=DaskKubernetesEnvironment(max_workers=4),
+    schedule="30 6 * * 1-5",
+)
+def squares(n: int = 10):
+    '''Say "it":  # as it is'''
+    return n
+
+def plain(n: int):
+    return n
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    made = tmp_path / "squares.py"
+    made.write_text(FLOW)
+    return str(made)
+
+
+def rendered(kubectl_flow: Call, *arguments: str) -> dict[str, Any]:
+    """Return the manifest that is printed."""
+    said = kubectl_flow("render", *arguments)
+    assert said.code == 0, said.err
+    made: dict[str, Any] = yaml.safe_load(said.out)
+    parse_spec(made["spec"])
+    return made
+
+
+# render
+
+
+def test_what_a_flow_declares_is_in_the_manifest(kubectl_flow: Call, file: str) -> None:
+    made = rendered(kubectl_flow, f"{file}:squares")
+    assert made["metadata"] == {"name": "my-squares"}
+    assert made["spec"] == {
+        "flow": {"source": {"inline": FLOW}, "entrypoint": "squares.py:squares"},
+        "storage": {
+            "docker": {"registryURL": "registry.example.com/team-a", "pythonDependencies": ["numpy==2.3.5"]},
+        },
+        "environment": {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4}},
+        "schedule": {"cron": ["30 6 * * 1-5"]},
+    }
+
+
+def test_the_same_file_is_the_same_readable_text(kubectl_flow: Call, file: str) -> None:
+    one, other = (kubectl_flow("render", f"{file}:squares").out for _ in range(2))
+    assert one == other
+    assert "      inline: |\n" in one
+    assert "\n            '''Say \"it\":  # as it is'''\n" in one
+    assert "a module may print" not in one
+
+
+def test_what_the_command_line_says_wins(kubectl_flow: Call, file: str) -> None:
+    options = ("--name", "sq", "-n", "team-b", "--registry-url", "other.example.com/x/", "-p", "n=4")
+    made = rendered(kubectl_flow, f"{file}:squares", *options, "--no-set-schedule-active")
+    assert made["metadata"] == {"name": "sq", "namespace": "team-b"}
+    assert made["spec"]["storage"]["docker"]["registryURL"] == "other.example.com/x"
+    assert made["spec"]["parameters"] == {"n": 4}
+    assert made["spec"]["schedule"] == {"cron": ["30 6 * * 1-5"], "suspend": True}
+
+
+def test_a_project_is_a_namespace_and_a_label(kubectl_flow: Call, file: str) -> None:
+    made = rendered(kubectl_flow, f"{file}:plain", "--project", "My First Project", "--build", "none")
+    assert made["metadata"] == {
+        "name": "plain",
+        "namespace": "my-first-project",
+        "labels": {"flow-operator.io/project": "my-first-project"},
+    }
+    assert made["spec"]["storage"] == {"bytes": {}}
+    assert "environment" not in made["spec"]
+
+
+def test_a_file_that_needs_what_is_not_here_goes_as_it_is(kubectl_flow: Call, tmp_path: Path) -> None:
+    file = tmp_path / "flow.py"
+    file.write_text("import no_such_package\n\ndef flow():\n    return 1\n")
+    said = kubectl_flow("render", str(file), "--registry-url", "registry.example.com")
+    assert said.code == 0
+    assert "Warning: flow.py imports 'no_such_package', which is not installed here" in said.err
+    assert "It is taken as it is" in said.err
+    spec = yaml.safe_load(said.out)["spec"]
+    assert spec["storage"] == {"docker": {"registryURL": "registry.example.com"}}
+    here = kubectl_flow("render", str(file), "--build", "here")
+    assert here.code == 1
+    assert "Install the package of 'no_such_package'." in here.err
+
+
+@pytest.mark.parametrize(
+    ("source", "arguments", "code", "what"),
+    [
+        ("x = 1\n", (), 1, "there is no 'flow' in flow.py"),
+        ("def flow(n): return n\n", ("-p", "m=1"), 2, "The flow has no parameter 'm'."),
+        (
+            "from flow_operator import flow\n@flow(schedule='0 6 * * *')\ndef flow(n): return n\n",
+            (),
+            2,
+            "The flow has a schedule, and its parameter 'n' is required.",
+        ),
+        ("def flow(): return 1\n", ("--name", "Not A Name"), 2, "'Not A Name' cannot be the name of a FlowDeployment."),
+        ("def flow(): return 1\n", ("--build", "here"), 2, "no registry is named"),
+        ("#" * 200_001 + "\ndef flow(): return 1\n", (), 2, "at most 200,000"),
+        (
+            "from flow_operator import flow, storage\n@flow(storage=storage.Memory())\ndef flow(): return 1\n",
+            (),
+            2,
+            "The flow's storage cannot be used in a cluster:",
+        ),
+        (
+            (
+                "from flow_operator import flow, storage\n"
+                "@flow(storage=storage.Docker('r', files={'/etc/hostname': '/x'}))\ndef flow(): return 1\n"
+            ),
+            (),
+            2,
+            "The flow's storage has files of this machine",
+        ),
+    ],
+)
+def test_what_no_cluster_could_have_is_refused(
+    kubectl_flow: Call, tmp_path: Path, source: str, arguments: tuple[str, ...], code: int, what: str
+) -> None:
+    file = tmp_path / "flow.py"
+    file.write_text(source)
+    said = kubectl_flow("render", str(file), *arguments)
+    assert (said.code, said.out) == (code, "")
+    assert what in said.err
+
+
+def test_a_schedule_may_have_its_parameter_from_here(kubectl_flow: Call, tmp_path: Path) -> None:
+    file = tmp_path / "flow.py"
+    file.write_text("from flow_operator import flow\n@flow(schedule='0 6 * * *')\ndef flow(n): return n\n")
+    assert rendered(kubectl_flow, str(file), "-p", "n=1")["spec"]["parameters"] == {"n": 1}
+
+
+def test_names(tmp_path: Path) -> None:
+    odd, plain = tmp_path / "my flow!.py", tmp_path / "etl.py"
+    assert source.file_name(odd) == "flow.py"
+    assert source.name_for(plain, "flow", Declared(), Wishes()) == "etl"
+    assert source.name_for(plain, "daily", Declared(), Wishes()) == "daily"
+    assert source.name_for(plain, "flow", Declared({"name": "Ünï codé"}), Wishes()) == "uni-code"
+
+
+def test_an_image_that_was_built_here(tmp_path: Path) -> None:
+    image = f"registry.example.com/x@sha256:{'a' * 64}"
+    made = source.flow_deployment(tmp_path / "etl.py", "flow", Declared(), Wishes(), image)
+    assert made["spec"] == {"flow": {"image": {"reference": image, "location": "/flows/etl.py:flow"}}}
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    file = tmp_path / "flow.py"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(DeployRefused, match="not UTF-8"):
+        source.flow_deployment(file, "flow", Declared(), Wishes())
+
+
+def test_yaml_keeps_order_and_blocks() -> None:
+    assert as_yaml({"b": "x\ny\n", "a": [1, {"c": ""}]}) == "b: |\n  x\n  y\na:\n  - 1\n  - c: ''\n"
+
+
+# deploy
+
+
+def ready(server: ApiServer, **status: Any) -> None:
+    """Let the operator make every FlowDeployment ready as soon as somebody waits for it."""
+
+    def react(plural: str) -> None:
+        if plural == "flowdeployments":
+            for (kind, *_), each in list(server.objects.items()):
+                if kind == plural:
+                    condition = {"type": "Ready", "status": "True", "reason": "Ready", "message": "Ready."}
+                    seen = {"observedGeneration": each["metadata"]["generation"], "conditions": [condition]}
+                    server.put({**each, "status": {**seen, **status}})
+
+    server.after_watch = react
+
+
+def test_deploy_applies_and_waits(kubectl_flow: Call, server: ApiServer, file: str) -> None:
+    ready(server, image="registry.example.com/x@sha256:abc")
+    said = kubectl_flow("deploy", f"{file}:squares")
+    assert said.code == 0
+    made = server.objects["flowdeployments", "team-a", "my-squares"]
+    assert made["spec"]["flow"]["entrypoint"] == "squares.py:squares"
+    assert said.out.splitlines()[0] == "flowdeployment.flow-operator.io/my-squares is ready"
+    assert "registry.example.com/x@sha256:abc" in said.out
+    assert f"{made['metadata']['uid']}.1" in said.out
+    assert "Applied FlowDeployment my-squares in namespace team-a." in said.err
+    assert any("fieldManager=flow-operator-deploy" in each for each in server.requests)
+
+
+def test_deploy_tells_machines(kubectl_flow: Call, server: ApiServer, file: str) -> None:
+    ready(server)
+    said = kubectl_flow("deploy", f"{file}:squares", "-o", "json", "-q")
+    assert said.err == "a module may print\n"
+    assert json.loads(said.out)["status"]["conditions"][0]["reason"] == "Ready"
+
+
+def test_deploy_into_a_project(kubectl_flow: Call, server: ApiServer, file: str) -> None:
+    project = {labels.PROJECT: "my-first-project"}
+    server.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "mfp", "labels": project}})
+    said = kubectl_flow("deploy", f"{file}:squares", "--project", "My First Project", "--no-wait")
+    assert said.code == 0
+    assert server.objects["flowdeployments", "mfp", "my-squares"]["metadata"]["labels"] == project
+    unknown = kubectl_flow("deploy", f"{file}:squares", "--project", "Another")
+    assert unknown.code == 2
+    assert "There is no project 'Another' in this cluster." in unknown.err
+    assert 'kubectl flow project create "Another"' in unknown.err
+
+
+def test_a_deploy_that_fails(kubectl_flow: Call, server: ApiServer, file: str) -> None:
+    stalled = {"type": "Stalled", "status": "True", "reason": "DependencyNotFound", "message": "x"}
+    why = {"reason": "DependencyNotFound", "message": "There is no package numpi.", "remedy": "Check the spelling."}
+    ready(server, conditions=[stalled], diagnosis=why)
+    said = kubectl_flow("deploy", f"{file}:squares")
+    assert said.code == 1
+    assert "There is no package numpi.\nCheck the spelling.\n" in said.err
+
+
+def test_a_deploy_that_takes_too_long(kubectl_flow: Call, server: ApiServer, file: str) -> None:
+    said = kubectl_flow("deploy", f"{file}:squares", "--timeout", "0.2")
+    assert said.code == 124
+    assert "The operator has not looked at FlowDeployment my-squares" in said.err
+
+
+def test_a_dry_run_asks_no_cluster(kubectl_flow: Call, file: str) -> None:
+    said = kubectl_flow("deploy", f"{file}:squares", "--dry-run")
+    assert said.code == 0
+    assert yaml.safe_load(said.out)["kind"] == "FlowDeployment"
+
+
+# project
+
+
+def test_projects(kubectl_flow: Call, server: ApiServer) -> None:
+    assert "There are no projects." in kubectl_flow("project", "list").err
+    said = kubectl_flow("project", "create", "My First Project")
+    assert said.out == "Project 'My First Project' is namespace my-first-project.\n"
+    assert kubectl_flow("project", "create", "My First Project", "-n", "staging", "-q").out == "staging\n"
+    listed = kubectl_flow("project", "list").out.splitlines()
+    assert listed[0].split() == ["PROJECT", "NAMESPACE", "AGE"]
+    assert [line.split()[3] for line in listed[1:]] == ["my-first-project", "staging"]
+    named = kubectl_flow("project", "list", "-o", "name").out.splitlines()
+    assert named == ["namespace/my-first-project", "namespace/staging"]
+    assert kubectl_flow("project").code == 0
