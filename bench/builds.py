@@ -12,22 +12,25 @@ import tempfile
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.support.cluster import ROOT
 
+from bench import sdk
 from bench.kube import Failed
 from bench.subjects import SOURCE
 from flow_operator.api.wire import BUILD_ENV, FLOWS_DIR
 from flow_operator.images.build import LayersBuilder
 from flow_operator.images.program import TERMINATION_LOG_ENV
 from flow_operator.images.runtime import LOCK_ENV
+from flow_operator.storage import Docker as Storage
 
 if TYPE_CHECKING:
     from flow_operator.api.settings import Settings
-    from flow_operator.api.wire import BuildRequest
+    from flow_operator.api.wire import BuildReport, BuildRequest
 
 TAG = "bench"
+PANDAS = "pandas==3.1.1"
 # A client that says BuildKit and has none fails here; the built-in one of older clients and buildx both pass.
 _PROBE = "FROM scratch\nLABEL bench=probe\n"
 
@@ -61,6 +64,32 @@ class Builds:
         """The docker client: the first that has BuildKit, else the first."""
         return find_docker()
 
+    def storage(self, change: str) -> tuple[float, BuildReport]:
+        """`storage.build()` of a changed flow, as a notebook or a CI job does it that builds more than once."""
+        return self._storage_build(change, image_name="storage")
+
+    def storage_with_pandas(self, change: str) -> tuple[float, BuildReport]:
+        """The first build of a flow with pandas: a repository without a layer, and nothing downloaded before."""
+        with tempfile.TemporaryDirectory(prefix="flow-bench-") as cold:
+            before = os.environ.get("UV_CACHE_DIR")
+            os.environ["UV_CACHE_DIR"] = cold
+            try:
+                return self._storage_build(change, image_name=f"pandas-{change[:8]}", python_dependencies=[PANDAS])
+            finally:
+                os.environ.pop("UV_CACHE_DIR")
+                os.environ |= {"UV_CACHE_DIR": before} if before else {}
+
+    def _storage_build(self, change: str, **more: Any) -> tuple[float, BuildReport]:
+        flow = sdk.a_flow(change)
+        storage = Storage(f"{self._registry}/bench", base_image=self._base, image_tag=TAG, **more)
+        storage.add_flow(flow)
+        began = time.monotonic()
+        report = storage.build().report
+        seconds = time.monotonic() - began
+        if not report:
+            raise Failed("storage.build() made no image")
+        return seconds, report
+
     def layers(self, change: str) -> float:
         """Build in this process, as an SDK or a CI job does that builds more than once."""
         request = self._request(change)
@@ -90,6 +119,25 @@ class Builds:
         self.docker.run("push", "--quiet", image)
         return time.monotonic() - began
 
+    def docker_with_pandas(self, change: str) -> float:
+        """The same with pandas, installed by pip in a `RUN`: nothing is taken from docker's cache but the base."""
+        self._write(change)
+        image = f"{self._registry}/bench/docker-pandas:{TAG}"
+        authorities = os.environ.get("SSL_CERT_FILE", "")
+        secret = ["--secret", f"id=ca,src={authorities}"] if authorities else []
+        names = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+        arguments = [f"--build-arg={name}" for name in names if os.environ.get(name)]
+        dockerfile = self._work / "Dockerfile.pandas"
+        dockerfile.write_text(pandas_dockerfile(self._base, with_authorities=bool(authorities)))
+        began = time.monotonic()
+        self.docker.run(
+            "build", "--quiet", "--no-cache", *arguments, *secret, "-f", str(dockerfile), "-t", image, str(self._work)
+        )
+        self.docker.run("push", "--quiet", image)
+        seconds = time.monotonic() - began
+        self.docker.run("image", "rm", "--force", image)
+        return seconds
+
     def _write(self, change: str) -> Path:
         file = self._work / "flow.py"
         file.write_text(changed_source(change))
@@ -104,6 +152,21 @@ class Builds:
             "tag": TAG,
             "files": [{"path": f"{FLOWS_DIR}/flow.py", "source": str(file), "sha256": sha256}],
         }
+
+
+def pandas_dockerfile(base: str, *, with_authorities: bool) -> str:
+    """Return what a person writes who wants pandas in an image."""
+    mount = "--mount=type=secret,id=ca " if with_authorities else ""
+    certificates = "PIP_CERT=/run/secrets/ca " if with_authorities else ""
+    pip = "python3 -m pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore"
+    return f"""\
+FROM {base}
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+USER root
+RUN {mount}{certificates}{pip} {PANDAS}
+COPY --chmod=0444 flow.py {FLOWS_DIR}/flow.py
+"""
 
 
 class Docker:

@@ -69,6 +69,10 @@ def _reads(sample: Sample) -> float:
     return sum(sample.requests.values()) - overhead.writes(sample.requests)
 
 
+def _uploaded(sample: Sample) -> float:
+    return sample.uploaded
+
+
 def _stage(name: str) -> Callable[[Sample], float]:
     return lambda sample: sample.stages[name]
 
@@ -79,11 +83,16 @@ COMPARISONS = (
     Comparison("remote", "FlowRun, remote, docker storage", "run", "job", "batch/v1 Job"),
     Comparison("callbacks", "FlowRun, on_start and on_exit", "run-callbacks", "pod", "bare pod, no callbacks"),
     Comparison("dask", "FlowRun, daskKubernetes, one worker", "run-dask", "daskjob", "DaskJob, one worker", 0.9),
-    Comparison("build", "rebuild and push, warm process", "layers", "docker", "docker build && push", 0.2),
+    Comparison("build", "storage.build(), code changed, warm host", "storage", "docker", "docker build && push", 0.1),
+    Comparison("build", "rebuild and push, warm process", "layers", "docker", "docker build && push"),
     Comparison("build", "rebuild and push, new process", "layers-process", "docker", "docker build && push"),
+    Comparison(
+        "pandas", "first build and push, with pandas", "storage-pandas", "docker-pandas", "docker build && push"
+    ),
 )
-BOUNDS = (
+BOUNDS: tuple[Bound, ...] = (
     Bound("edit", "edit to Ready, in the cluster", "edit", "s", _seconds, 6.0),
+    Bound("build", "bytes uploaded, code changed", "storage", "", _uploaded, 50_000),
     Bound("import", "import flow_operator", "import", "s", _seconds, 0.1),
     Bound("deploy", "flow.deploy to Ready, code changed", "deploy", "s", _seconds),
     *(Bound("deploy", f"flow.deploy: {name}", "deploy", "s", _stage(name)) for name in STAGES),
@@ -92,12 +101,13 @@ BOUNDS = (
     Bound("callbacks", "writes per run, callbacks", "run-callbacks", "", _writes, 5),
     Bound("dask", "writes per run, daskKubernetes", "run-dask", "", _writes),
 )
-GROUPS = tuple(dict.fromkeys(row.group for row in (*COMPARISONS, *BOUNDS)))
+ROWS: tuple[Comparison | Bound, ...] = (*COMPARISONS, *BOUNDS)
+GROUPS = tuple(dict.fromkeys(row.group for row in ROWS))
 
 
 def trials_of(groups: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of the trials that the rows of some groups need."""
-    rows = [row for row in (*COMPARISONS, *BOUNDS) if row.group in groups]
+    rows = [row for row in ROWS if row.group in groups]
     return tuple(dict.fromkeys(name for row in rows for name in (row.peer, row.ours) if name))
 
 

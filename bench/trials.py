@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from bench.kube import Manifest
     from bench.stopwatch import Ended
+    from flow_operator.api.wire import BuildReport
 
     Trial = Callable[[], "Sample"]
 
@@ -47,6 +48,7 @@ class Sample:
     timeline: dict[str, float] = field(default_factory=dict)  # seconds from the start to each step of each pod
     requests: dict[str, int] = field(default_factory=dict)  # of the operator
     stages: dict[str, float] = field(default_factory=dict)  # seconds of each stage, of a deploy
+    uploaded: int = 0  # bytes, of a build
 
 
 class Bench:
@@ -90,6 +92,9 @@ class Bench:
             "run-callbacks": lambda: self._run("callbacks", subjects.RESULT),
             "run-dask": lambda: self._run("dask", subjects.DASK_RESULT),
             "daskjob": self._dask_job,
+            "storage": lambda: _built(*self.builds.storage(_new())),
+            "storage-pandas": lambda: _built(*self.builds.storage_with_pandas(_new())),
+            "docker-pandas": lambda: Sample(self.builds.docker_with_pandas(_new())),
             "layers": lambda: Sample(self.builds.layers(_new())),
             "layers-process": lambda: Sample(self.builds.layers_in_a_new_process(_new())),
             "docker": lambda: Sample(self.builds.docker_build_and_push(_new())),
@@ -202,6 +207,10 @@ class Bench:
     def _name(self, what: str) -> str:
         self._number += 1
         return f"{what}-{self._number}"
+
+
+def _built(seconds: float, report: BuildReport) -> Sample:
+    return Sample(seconds, stages=report["stages"], uploaded=report["uploadedBytes"])
 
 
 def _new() -> str:

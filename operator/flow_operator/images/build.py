@@ -122,17 +122,23 @@ class _Build:
     ) -> BuildReport:
         packages = self._packages(base, target, cache)
         image = self._image(base, target, packages, code)
-        with self._stages.stage("push"), ThreadPoolExecutor(1) as threads:
-            attached = threads.submit(self._attach, image, packages.dependencies)
-            pushed = publisher.finish(image)
-            if self._plan.push:
-                self._keep(packages)
-        return self._report(image, packages, pushed, attached.result())
+        with self._stages.stage("push"):
+            pushed, sbom = self._published(image, packages, publisher)
+        return self._report(image, packages, pushed, sbom)
 
-    def _attach(self, image: Image, dependencies: Made | None) -> str:
-        """Attach the SBOM beside the upload: a registry takes what refers to an image that is still on its way."""
-        sbom = dependencies.sbom if dependencies else None
-        return attach(image.manifest, sbom, self._target, self._progress) if sbom and self._plan.push else ""
+    def _published(self, image: Image, packages: _Packages, publisher: Publisher) -> tuple[Pushed, str]:
+        sbom = packages.dependencies.sbom if packages.dependencies else None
+        if not self._plan.push or not sbom:
+            pushed, attached = publisher.finish(image), ""
+        else:
+            # Side by side: a registry takes what refers to an image that is still on its way.
+            with ThreadPoolExecutor(1) as threads:
+                attaching = threads.submit(attach, image.manifest, sbom, self._target, self._progress)
+                pushed = publisher.finish(image)
+            attached = attaching.result()
+        if self._plan.push:
+            self._keep(packages)
+        return pushed, attached
 
     def _code(self) -> tuple[Layer, ...]:
         with self._stages.stage("code"):
