@@ -138,7 +138,7 @@ class CheckReport(TypedDict, total=False):
     """Check pod to operator: facts, or a reason."""
 
     flow: FlowFacts
-    reason: str  # ImportFailed, NoSuchFlow, NotAFlow, UnpicklingFailed, FlowInvalid
+    reason: str  # ImportFailed, NoSuchFlow, NotAFlow, UnpicklingFailed, FlowInvalid, EnvironmentDependencyMissing
     message: str  # one sentence that names the module, file or object
     remedy: str
     error: FlowError

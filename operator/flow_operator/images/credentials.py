@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flow_operator.images.errors import BadRequestError
+from flow_operator.images.errors import PushSecretMalformedError, PushSecretMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HUB_NAMES = ("https://index.docker.io/v1/", "index.docker.io", "registry-1.docker.io")
 _HELPER_SECONDS = 20
+_SECRET_KEY = ".dockerconfigjson"  # noqa: S105 - the key that Kubernetes gives it
 _TOKEN_USER = "<token>"  # noqa: S105 - docker's marker for "the secret is an identity token"
 
 
@@ -38,10 +39,11 @@ class Credential:
 
 
 class Keychain:
-    """The credentials of one docker configuration."""
+    """The credentials of one docker configuration; `owner` is what messages call it."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any], owner: str = "docker's config.json") -> None:
         self._config = config
+        self._owner = owner
         self._content = json.dumps(config, sort_keys=True)
 
     def __eq__(self, other: object) -> bool:
@@ -61,7 +63,9 @@ class Keychain:
 
     def _written(self, name: str) -> Credential | None:
         entry = self._config.get("auths", {}).get(name)
-        return _from_entry(name, entry) if entry else None
+        if entry and not isinstance(entry, dict):
+            raise PushSecretMalformedError(f"The entry for {name} in {self._owner} is no object.")
+        return _from_entry(name, entry, self._owner) if entry else None
 
     def _helped(self, name: str) -> Credential | None:
         helper = self._config.get("credHelpers", {}).get(name) or self._config.get("credsStore")
@@ -72,23 +76,51 @@ def keychain_from(environ: Mapping[str, str] = os.environ) -> Keychain:
     """The keychain of `$DOCKER_CONFIG/config.json`, else of `~/.docker/config.json`; empty without either."""
     directory = environ.get("DOCKER_CONFIG") or str(Path(environ.get("HOME", "/")) / ".docker")
     try:
-        return Keychain(json.loads((Path(directory) / "config.json").read_text()))
+        text = (Path(directory) / "config.json").read_text()
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return Keychain({})
+    return Keychain(_config(text, "docker's config.json"))
+
+
+def keychain_of_secret(name: str, directory: Path) -> Keychain:
+    """The keychain of a dockerconfigjson Secret, mounted whole; the mount is empty where there is no such Secret."""
+    there = (
+        sorted(each.name for each in directory.iterdir() if not each.name.startswith(".."))
+        if directory.is_dir()
+        else []
+    )
+    if not there:
+        raise PushSecretMissingError(f"There is no Secret {name!r} in this namespace (pushSecret).")
+    if _SECRET_KEY not in there:
+        raise PushSecretMalformedError(f"Secret {name!r} has no key {_SECRET_KEY}; it has: {', '.join(there)}.")
+    owner = f"Secret {name!r}"
+    try:
+        text = (directory / _SECRET_KEY).read_text()
+    except UnicodeDecodeError:
+        raise PushSecretMalformedError(f"{owner}: its {_SECRET_KEY} is no text.") from None
+    return Keychain(_config(text, owner), owner)
+
+
+def _config(text: str, owner: str) -> dict[str, Any]:
+    try:
+        config = json.loads(text)
     except ValueError:
-        raise BadRequestError(
-            "The docker config.json of the push secret is not JSON.",
-            remedy="Create the secret with `kubectl create secret docker-registry`.",
-        ) from None
+        raise PushSecretMalformedError(f"{owner} holds something that is not JSON.") from None
+    if not isinstance(config, dict) or not isinstance(config.get("auths", {}), dict):
+        raise PushSecretMalformedError(f"{owner} is no docker configuration: `auths` must be an object.")
+    return config
 
 
-def _from_entry(name: str, entry: Mapping[str, str]) -> Credential | None:
+def _from_entry(name: str, entry: Mapping[str, str], owner: str) -> Credential | None:
     token = entry.get("identitytoken", "")
-    if "auth" in entry:
+    if entry.get("auth"):
         try:
-            username, _, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            raise BadRequestError(f"The credential for {name} in the push secret is not base64.") from None
+            text = base64.b64decode(entry["auth"], validate=True).decode()
+        except (binascii.Error, ValueError, TypeError):
+            raise PushSecretMalformedError(f"The credential for {name} in {owner} is not base64.") from None
+        username, colon, password = text.partition(":")
+        if not colon:
+            raise PushSecretMalformedError(f"The credential for {name} in {owner} is not user:password in base64.")
         return Credential(username, password, token)
     if token or "username" in entry:
         return Credential(entry.get("username", ""), entry.get("password", ""), token)

@@ -4,6 +4,8 @@
     +-- InputError                    the request or the base must change
     |   +-- BadRequestError
     |   +-- InvalidReferenceError
+    |   +-- PushSecretMissingError
+    |   +-- PushSecretMalformedError
     |   +-- BaseImageNotFoundError
     |   +-- BaseImageHasNoPythonError
     |   +-- InvalidLockError
@@ -77,6 +79,26 @@ class InvalidReferenceError(InputError):
 
     reason = "InvalidReference"
     remedy = "Write it as registry/repository:tag or registry/repository@sha256:digest, in lower case."
+
+
+class PushSecretMissingError(InputError):
+    """A push secret is named, and there is none of that name."""
+
+    reason = "PushSecretMissing"
+    remedy = (
+        "Create it in the flow's namespace: kubectl create secret docker-registry NAME --docker-server=… "
+        "--docker-username=… --docker-password=…; the build is tried again by itself."
+    )
+
+
+class PushSecretMalformedError(InputError):
+    """The push secret, or docker's own configuration, cannot be read."""
+
+    reason = "PushSecretMalformed"
+    remedy = (
+        "Make it anew as kubectl does: kubectl create secret docker-registry NAME --docker-server=… "
+        "--docker-username=… --docker-password=…; the build is tried again by itself."
+    )
 
 
 class BaseImageNotFoundError(InputError):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flow_operator.images.credentials import keychain_of_secret
 from flow_operator.images.errors import BadRequestError
 from flow_operator.images.progress import Progress, silent
 
@@ -18,14 +21,18 @@ LAYERS, DOCKER = "Layers", "Docker"
 def build_image(request: BuildRequest, *, progress: Progress = silent, keychain: Keychain | None = None) -> BuildReport:
     """Build what is asked for. Raises `errors.BuildError` when there is no image.
 
-    Without a keychain the credentials are those of docker's own configuration (`$DOCKER_CONFIG` or `~/.docker`).
+    Without a keychain the credentials are those of the push secret the request names, mounted at `$DOCKER_CONFIG`; else
+    those of docker's own configuration (`$DOCKER_CONFIG` or `~/.docker`).
     """
     return builder_for(request, progress=progress, keychain=keychain).build(request)
 
 
 def builder_for(request: BuildRequest, *, progress: Progress = silent, keychain: Keychain | None = None) -> Builder:
     """The builder a request names; Layers where it names none. Each is imported when it is asked for."""
-    kind = request.get("builder", LAYERS) if isinstance(request, dict) else LAYERS
+    asked = request if isinstance(request, dict) else {}
+    if keychain is None and (secret := asked.get("pushSecret")):
+        keychain = keychain_of_secret(secret, Path(os.environ.get("DOCKER_CONFIG", "/")))
+    kind = asked.get("builder", LAYERS)
     if kind == LAYERS:
         from flow_operator.images.build import LayersBuilder
 

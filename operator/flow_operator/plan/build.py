@@ -176,12 +176,11 @@ def builder_pod(target: Target, inputs: Inputs, attempt: int, settings: Settings
         mounts.append(_read_only("ca", CA_DIR))
         env["SSL_CERT_FILE"] = f"{CA_DIR}/{CA_FILE}"
     if docker.push_secret:
-        volumes.append(_secret_volume("push", docker.push_secret, {".dockerconfigjson": "config.json"}))
+        volumes.append(_secret_volume("push", docker.push_secret))
         mounts.append(_read_only("push", PUSH_DIR))
         env["DOCKER_CONFIG"] = PUSH_DIR
     if docker.builder == "Docker" and settings.docker_engine.tls_secret:
-        keys = {each: each for each in ("ca.pem", "cert.pem", "key.pem")}
-        volumes.append(_secret_volume("engine", settings.docker_engine.tls_secret, keys))
+        volumes.append(_secret_volume("engine", settings.docker_engine.tls_secret))
         mounts.append(_read_only("engine", ENGINE_DIR))
     return pods.pod(
         name=names.build_child(target.name, "build", inputs.hash, attempt),
@@ -209,13 +208,9 @@ def _read_only(name: str, path: str) -> Manifest:
     return {"name": name, "mountPath": path, "readOnly": True}
 
 
-def _secret_volume(name: str, secret: str, keys: dict[str, str]) -> Manifest:
-    """A Secret that may not be there: the builder then says so at once, where a kubelet would wait in silence."""
-    items = [{"key": key, "path": path} for key, path in keys.items()]
-    return {
-        "name": name,
-        "secret": {"secretName": secret, "defaultMode": 0o444, "items": items, "optional": True},
-    }
+def _secret_volume(name: str, secret: str) -> Manifest:
+    """A Secret that may not be there, or not be right: the builder says so at once, a kubelet would wait in silence."""
+    return {"name": name, "secret": {"secretName": secret, "defaultMode": 0o444, "optional": True}}
 
 
 def _index(settings: Settings) -> dict[str, str]:

@@ -380,7 +380,7 @@ def _of_attempt(case: Case, pods: tuple[Manifest, ...], role: str, inputs: str) 
 def all_is_well(case: Case) -> bool:
     """Nothing is left to do but to sweep up."""
     flow = case.status["flow"].get("name", "")
-    case.conditions.set(words.VERIFIED, "True", "Loaded", f"Flow {flow!r} loads in its image.")
+    case.conditions.set(words.VERIFIED, "True", "Loaded", f"Flow {flow!r} loads in its image.{_other_python(case)}")
     if why := schedule.wrong(case.spec, case.status["flow"], case.now):
         case.stuck(words.SCHEDULED, why)  # the image is there all the same: a FlowRun may use it
     else:
@@ -396,6 +396,13 @@ def all_is_well(case: Case) -> bool:
         Ref.of(each) for each in case.seen.config_maps if each["metadata"]["name"] not in needed and not _dying(each)
     )
     return True
+
+
+def _other_python(case: Case) -> str:
+    author, here = case.wanted.python, case.status["flow"].get("python") or ""
+    if not author or here == author or here.startswith(f"{author}."):
+        return ""
+    return f" Warning: it was pickled with Python {author}, and the image has {here}."
 
 
 def _dying(manifest: Manifest) -> bool:

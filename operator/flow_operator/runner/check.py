@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Load the flow and tell its facts, or why it cannot be loaded; the exit code."""
+    """Load the flows and tell the first one's facts, or why one cannot run; the exit code."""
     request: CheckRequest = json.loads(os.environ[wire.CHECK_ENV])
     try:
-        report: CheckReport = {"flow": facts(load(request["flow"]))}
+        report: CheckReport = {"flow": _checked(request)}
         code = 0
     except LoadError as error:
         report, code = _refusal(error), 1
@@ -32,6 +33,39 @@ def main() -> int:
     print(text, flush=True)
     hooks.tell(text)
     return code
+
+
+def _checked(request: CheckRequest) -> FlowFacts:
+    """The model's health check, in its order; the first failure ends it."""
+    _warn_of_another_python(request.get("python", ""))
+    flow = load(request["flow"])
+    others = [load(each) for each in request.get("flows", ())]
+    # Tasks of this project have no result handlers: there is nothing to check about them here.
+    for each in (flow, *others):
+        _import_dependencies(each)
+    return facts(flow)
+
+
+def _warn_of_another_python(python: str) -> None:
+    here = ".".join(platform.python_version_tuple()[:2])
+    if python and python != here:
+        print(f"warning: the flow was written with Python {python}, the image has {here}", file=sys.stderr)
+
+
+def _import_dependencies(flow: Flow) -> None:
+    """Modules that the environment says it needs."""
+    environment = type(flow.environment).__name__
+    for name in getattr(flow.environment, "dependencies", ()):
+        try:
+            importlib.import_module(name)
+        except (Exception, SystemExit) as error:
+            raise LoadError(
+                "EnvironmentDependencyMissing",
+                f"{environment} of flow {flow.name!r} needs module {name!r}, which cannot be imported: "
+                f"{type(error).__name__}: {error}",
+                f"Add the package of {name.partition('.')[0]!r} to pythonDependencies.",
+                error,
+            ) from error
 
 
 def _refusal(error: LoadError) -> CheckReport:

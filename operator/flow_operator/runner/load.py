@@ -22,7 +22,8 @@ class LoadError(Exception):
     """There is no flow there that could run.
 
     Attributes:
-        reason: ImportFailed, NoSuchFlow, NotAFlow, UnpicklingFailed or FlowInvalid.
+        reason: ImportFailed, NoSuchFlow, NotAFlow, UnpicklingFailed, FlowInvalid or (in a check)
+            EnvironmentDependencyMissing.
         remedy: what its author can do.
         cause: what the author's own code raised, if it did.
     """

@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flow_operator.images.credentials import Keychain, keychain_from
+from flow_operator.images.credentials import Keychain, keychain_from, keychain_of_secret
 from flow_operator.images.endpoints import endpoint_of
-from flow_operator.images.errors import BadRequestError, DependencyHasNoWheelError, InvalidReferenceError
+from flow_operator.images.errors import (
+    BadRequestError,
+    DependencyHasNoWheelError,
+    InvalidReferenceError,
+    PushSecretMalformedError,
+    PushSecretMissingError,
+)
 from flow_operator.images.image import environment
 from flow_operator.images.reference import parse_reference
 from flow_operator.images.request import checked, request_from
 from flow_operator.images.requirements import all_pinned, parse_lock, parse_requirements
+from flow_operator.images.select import build_image
 from flow_operator.images.uv import Target
 
 if TYPE_CHECKING:
@@ -97,10 +104,60 @@ def test_credentials_are_found_by_name(tmp_path: Path) -> None:
 def test_a_broken_or_missing_docker_config(tmp_path: Path) -> None:
     assert keychain_from({"HOME": str(tmp_path)}).find("registry.test") is None
     (tmp_path / "config.json").write_text("not json")
-    with pytest.raises(BadRequestError):
+    with pytest.raises(PushSecretMalformedError):
         keychain_from({"DOCKER_CONFIG": str(tmp_path)})
-    with pytest.raises(BadRequestError):
-        Keychain({"auths": {"registry.test": {"auth": "%%%"}}}).find("registry.test")
+
+
+def secret(folder: Path, **keys: str) -> Path:
+    """A Secret as a kubelet mounts it: links through a hidden folder."""
+    (folder / "..data").mkdir()
+    for key, text in keys.items():
+        (folder / "..data" / key).write_text(text)
+        (folder / key).symlink_to(folder / "..data" / key)
+    return folder
+
+
+def test_a_push_secret_that_is_there(tmp_path: Path) -> None:
+    config = {"auths": {"registry.test": {"username": "robot", "password": "p"}}}
+    found = keychain_of_secret("push", secret(tmp_path, **{".dockerconfigjson": json.dumps(config)})).find(
+        "registry.test"
+    )
+    assert found
+    assert found.username == "robot"
+
+
+def test_a_push_secret_that_is_not_there_is_named(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "not-mounted"):
+        with pytest.raises(PushSecretMissingError, match="no Secret 'push' in this namespace"):
+            keychain_of_secret("push", folder)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"username": "robot", "password": "hunter2"}, r"has no key \.dockerconfigjson; it has: password, username"),
+        ({".dockerconfigjson": "not json hunter2"}, "not JSON"),
+        ({".dockerconfigjson": "[]"}, "`auths` must be an object"),
+        ({".dockerconfigjson": '{"auths": []}'}, "`auths` must be an object"),
+        ({".dockerconfigjson": '{"auths": {"registry.test": "hunter2"}}'}, "is no object"),
+        ({".dockerconfigjson": '{"auths": {"registry.test": {"auth": "%%%hunter2"}}}'}, "not base64"),
+        ({".dockerconfigjson": '{"auths": {"registry.test": {"auth": "aHVudGVyMg=="}}}'}, "not user:password"),
+    ],
+)
+def test_a_malformed_push_secret_is_named_and_not_quoted(tmp_path: Path, keys: dict[str, str], words: str) -> None:
+    with pytest.raises(PushSecretMalformedError, match=words) as caught:
+        keychain_of_secret("push", secret(tmp_path, **keys)).find("registry.test")
+    assert "'push'" in caught.value.message
+    assert "hunter2" not in caught.value.message
+    assert caught.value.remedy
+
+
+def test_a_request_that_names_a_push_secret_is_refused_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with pytest.raises(PushSecretMissingError):
+        build_image({"baseImage": "base", "repository": "registry.test/a", "pushSecret": "push"})
 
 
 def test_a_credential_helper_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

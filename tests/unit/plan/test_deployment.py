@@ -361,6 +361,19 @@ def test_a_pickle_becomes_the_file_it_names() -> None:
     assert request_of(pod_of(plan))["files"][0]["path"] == "/flows/my-squares.flow"
 
 
+@pytest.mark.parametrize(("python", "warned"), [("3.12.4", False), ("3.11.2", True)])
+def test_another_python_than_the_authors_is_a_warning_in_a_condition(python: str, warned: bool) -> None:
+    told = m.a_deployment(flow={"pickle": {"data": "AAAA", "python": "3.12"}}, storage={"bytes": {}})
+    first = decide(told)
+    assert request_of(pod_of(first))["python"] == "3.12"
+    check = m.ended(pod_of(first), "check", message=json.dumps({"flow": {**FACTS, "python": python}}))
+    done = decide(m.with_status(told, first.status), ObservedDeployment(checks=(check,)))
+    assert done.status is not None
+    assert reason(done) == "Ready"
+    (verified,) = [each for each in done.status["conditions"] if each["type"] == "Verified"]
+    assert ("Python 3.12, and the image has 3.11.2" in verified["message"]) is warned
+
+
 def test_nothing_of_the_place_enters_the_image() -> None:
     annotations = request_of(pod_of(decide(m.a_deployment(storage={"docker": {"imageName": "cubes"}}))))["annotations"]
     assert annotations == {"org.opencontainers.image.title": "cubes"}

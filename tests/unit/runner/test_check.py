@@ -32,12 +32,11 @@ class Image:
         monkeypatch.setenv("FLOW_OPERATOR_TERMINATION_LOG", str(home / "message"))
         monkeypatch.syspath_prepend(home)  # restores sys.path
 
-    def check(self, source: str | bytes, attribute: str = "squares", name: str = "a_flow.py") -> Any:
+    def check(self, source: str | bytes, attribute: str = "squares", name: str = "a_flow.py", **request: Any) -> Any:
         """Write a file and check it."""
         (self.home / name).write_bytes(source if isinstance(source, bytes) else source.encode())
-        self.monkeypatch.setenv(
-            "FLOW_OPERATOR_CHECK", json.dumps({"flow": {"location": str(self.home / name), "attribute": attribute}})
-        )
+        asked = {"flow": {"location": str(self.home / name), "attribute": attribute}, **request}
+        self.monkeypatch.setenv("FLOW_OPERATOR_CHECK", json.dumps(asked))
         code = check.main()
         report = json.loads((self.home / "message").read_text())
         assert code == (0 if "flow" in report else 1)
@@ -110,6 +109,47 @@ def test_bytes_that_are_no_flow(image: Image) -> None:
     assert image.check(b"cnowhere\nthing\n.", attribute="", name="x.flow")["message"] == (
         "x.flow needs 'nowhere', which is not in the image"
     )
+
+
+def test_all_flows_of_an_image_must_load_and_the_one_that_does_not_is_named(image: Image) -> None:
+    (image.home / "other.py").write_text("def cubes(): ...")
+    refs = [{"location": str(image.home / "other.py"), "attribute": each} for each in ("cubes", "fourths")]
+    assert image.check("def squares(): ...", flows=refs[:1])["flow"]["name"] == "squares"
+    report = image.check("def squares(): ...", flows=refs)
+    assert report["reason"] == "NoSuchFlow"
+    assert "no 'fourths' in other.py" in report["message"]
+
+
+def test_another_python_is_only_a_warning(image: Image, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = image.check("def squares(): ...", python="3.1")["flow"]
+    assert not facts["python"].startswith("3.1.")
+    assert "written with Python 3.1, the image has" in capsys.readouterr().err
+    image.check("def squares(): ...", python=".".join(facts["python"].split(".")[:2]))
+    assert "warning" not in capsys.readouterr().err
+
+
+NEEDY = """
+from flow_operator import flow
+from flow_operator.environments import DaskKubernetesEnvironment
+class Needy(DaskKubernetesEnvironment):
+    dependencies = ("json", "nowhere.deep")
+@flow(environment=Needy())
+def squares(): ...
+"""
+
+
+def test_modules_that_the_environment_needs_must_import(image: Image) -> None:
+    report = image.check(NEEDY)
+    assert report["reason"] == "EnvironmentDependencyMissing"
+    assert "Needy of flow 'squares' needs module 'nowhere.deep'" in report["message"]
+    assert "'nowhere'" in report["remedy"]
+    assert "flow" in image.check(NEEDY.replace("nowhere.deep", "decimal"))
+
+
+def test_flows_load_before_modules_are_looked_for(image: Image) -> None:
+    (image.home / "other.py").write_text("import nowhere")
+    refs = [{"location": str(image.home / "other.py"), "attribute": "cubes"}]
+    assert image.check(NEEDY, flows=refs)["reason"] == "ImportFailed"
 
 
 def test_a_file_that_is_not_there(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
