@@ -135,7 +135,7 @@ NOT_REASONS = {
     *("ALL", "TCP", "HOME", "TMPDIR", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "Local", "LocalDask", "Dask"),
     *("WorkerLog", "Seconds", "Finished"),
     *("ImportError", "NameError", "AttributeError", "SyntaxError", "IndentationError", "TabError", "Layers", "Docker"),
-    "ModuleNotFoundError",
+    *("ModuleNotFoundError", "Refused"),
     *("Allow", "Forbid", "Replace", "Now"),
 }
 CAMEL = re.compile(r"(?:[A-Z][a-z]+)+")
