@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
+from croniter import croniter  # type: ignore[import-untyped]
 
-from tests.support.cluster import ROOT, eventually, kubectl
+from tests.support.cluster import ROOT, condition, eventually, kubectl
 
 if TYPE_CHECKING:
     from tests.support.cluster import Namespace
@@ -30,6 +33,16 @@ def test_graph(namespace: Namespace) -> None:
     done = namespace.wait_run("graph-1")
     assert done["status"]["result"] == sum(range(20)) + sum(i * i for i in range(20))
     assert done["status"]["environment"]["remote"]["executor"] == "LocalDask"
+
+
+def test_schedule(namespace: Namespace) -> None:
+    apply(namespace, "schedule")
+    ready = namespace.wait_ready("report")
+    assert condition(ready, "Scheduled") == "True"
+    spec, said = ready["spec"]["schedule"], datetime.fromisoformat(ready["status"]["nextScheduleTime"])
+    now = datetime.now(ZoneInfo(spec["timeZone"]))
+    assert said == min(croniter(line, now).get_next(datetime) for line in spec["cron"])
+    assert not namespace.list("flowruns", "flow-operator.io/deployment=report")
 
 
 def expected(partitions: int, rows: int) -> dict[str, Any]:
