@@ -24,7 +24,7 @@ from flow_operator.environments import RemoteEnvironment
 
 def leave():
     record("on_exit")
-    time.sleep(1)
+    time.sleep(5)
     record("left")
 
 @flow(environment=RemoteEnvironment(on_start=lambda: record("on_start"), on_exit=leave))
