@@ -93,7 +93,9 @@ class RecordingKube:
             left = self.put({**found, "metadata": {**found["metadata"], **dying}})
         else:
             del self.objects[kind, name]
-            left = {"kind": "Status"}
+            # Of a pod that no kubelet knows, the API server answers with the pod as it was last.
+            gone = {"deletionTimestamp": self.grace_ends, "deletionGracePeriodSeconds": 0}
+            left = {**found, "metadata": {**found["metadata"], **gone}} if kind == "Pod" else {"kind": "Status"}
         self._wrote(f"delete {kind}")
         return left
 

@@ -162,8 +162,12 @@ class Reconciler:
             left = await self._api.delete(ref.api_version, ref.kind, ref.namespace, ref.name, ref.uid, ref.grace)
         except (NotFound, Conflict):
             return  # gone, or another of that name: both are what was wished
-        if left.get("kind") == ref.kind:  # dying: a finalizer or a grace period holds it
-            self._store.put(left)
+        if left.get("kind") != ref.kind:
+            return
+        if left["metadata"].get("finalizers") or left["metadata"].get("deletionGracePeriodSeconds"):
+            self._store.put(left)  # dying: a finalizer or a grace period holds it
+        elif self._store.remove(left):  # gone: a pod that was on no node. The watch's word of it is no news any more
+            self._on_written(left)
 
     async def _unblock(self, ref: Ref) -> None:
         logger.warning("taking finalizers off: no controller does", extra={"object": f"{ref.kind}/{ref.name}"})

@@ -194,3 +194,15 @@ async def test_the_end_of_a_cancelled_run_is_told_before_its_cluster_goes() -> N
     assert (
         order.index("delete Pod") < order.index("replace_status FlowRun Cancelled") < order.index("delete DaskCluster")
     )
+
+
+async def test_a_pod_that_is_deleted_at_once_is_not_kept_as_if_it_were_dying() -> None:
+    world = a_world()
+    await world.settle()
+    (pod,) = world.pods()
+    cancel(world, "Graceful")
+    world.look()
+    await world.reconciler.reconcile(RUN)  # whose answer may come after the watch's news of the deletion
+    assert world.store.get(key_of(pod)) is None
+    await world.reconciler.reconcile(RUN)
+    assert world.run["status"]["phase"] == "Cancelled"
