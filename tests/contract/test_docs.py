@@ -268,6 +268,7 @@ def deployments() -> dict[str, Manifest]:
         "ready": looked_at(verifying, ObservedDeployment(checks=(good,))),
         "ready, with a schedule": scheduled(verifying, good, {"cron": ["@daily"]}),
         "ready, the schedule suspended": scheduled(verifying, good, {"cron": ["@daily"], "suspend": True}),
+        "no operator takes it": looked_at(m.a_deployment(environment={"labels": ["gpu"]}), ObservedDeployment()),
         "the schedule is wrong": scheduled(verifying, good, {"cron": ["61 * * * *"]}),
     }
 

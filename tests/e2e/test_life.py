@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import recorder
-from tests.support.cluster import condition, deployment, eventually, kubectl, reason, run
+from tests.support.cluster import checked, condition, deployment, eventually, kubectl, reason, run
 
 if TYPE_CHECKING:
     from tests.support.cluster import Manifest, Namespace
@@ -48,6 +48,8 @@ def deployments(namespace: Namespace) -> float:
     """Apply all, the schedule first: its tick comes while the other tests run."""
     namespace.apply(scheduled("minutely", successfulRunsHistoryLimit=1))
     namespace.apply(deployment("slow", SLOW), deployment("nowhere", QUICK, runner=NOWHERE))
+    labelled = {"environment": {"labels": ["a-label-nobody-offers"]}}
+    namespace.apply(deployment("labelled", QUICK, **labelled), run("labelled", "labelled"))
     began = time.time()
     for each in ("minutely", "slow", "nowhere"):
         namespace.wait_ready(each)
@@ -110,13 +112,13 @@ def test_a_pod_that_no_node_takes_is_taken_back(namespace: Namespace) -> None:
     namespace.wait_pods_gone("flow-operator.io/run=stuck")
 
 
-def test_a_run_whose_labels_nobody_offers_is_left_untouched(namespace: Namespace) -> None:
-    labelled = {"environment": {"labels": ["a-label-nobody-offers"]}}
-    namespace.apply(deployment("labelled", QUICK, **labelled), run("labelled", "labelled"))
-    namespace.apply(run("beside", "minutely"))
-    assert namespace.wait_run("beside")["status"]["phase"] == "Succeeded"
-    assert "status" not in namespace.get("flowrun", "labelled")
-    assert "status" not in namespace.get("flowdeployment", "labelled")
+def test_a_run_whose_labels_nobody_offers_is_left_and_said_to_be(namespace: Namespace) -> None:
+    found = eventually(
+        lambda: namespace.get("flowrun", "labelled"), lambda seen: reason(seen, "Ready") == "NoOperator", 40, "a word"
+    )
+    assert "a-label-nobody-offers" in checked(found)["status"]["diagnosis"]["message"]
+    assert reason(namespace.get("flowdeployment", "labelled"), "Ready") == "NoOperator"
+    assert not namespace.list("pods", "flow-operator.io/run=labelled")
 
 
 def test_a_bad_schedule_says_so_and_takes_nothing_away(namespace: Namespace) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from flow_operator.plan import deployment, run
+from flow_operator.api.flow_deployment import parse_spec
+from flow_operator.plan import deployment, run, schedule
 from flow_operator.plan.types import ObservedDeployment, ObservedRun
 from tests.support import makers as m
 
@@ -55,7 +56,15 @@ def children_of_run(*callbacks: str, **spec: Any) -> list[Manifest]:
     return list(run.decide(m.a_run(parameters={"n": 20}), seen, SETTINGS, m.NOW + timedelta(seconds=1)).create)
 
 
+def run_of_a_tick() -> list[Manifest]:
+    made = m.a_deployment(schedule={"cron": ["@hourly"], "concurrencyPolicy": "Replace", "parameters": {"n": 3}})
+    wanted = parse_spec(made["spec"]).schedule
+    assert wanted
+    return [schedule.run_of(made, wanted, m.NOW)]
+
+
 CASES = {
+    "run-of-a-tick": run_of_a_tick,
     "build": lambda: children_of_deployment(
         storage={"docker": {"pythonDependencies": ["pandas"], "pushSecret": "push"}}
     ),

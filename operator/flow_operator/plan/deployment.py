@@ -72,7 +72,7 @@ class Case:
 def decide(deployment: Manifest, seen: ObservedDeployment, settings: Settings, now: datetime) -> Plan:
     """Return what to do about a deployment."""
     if not eligible.attends(settings.labels, deployment):
-        return Plan()  # another operator's
+        return _leave(deployment, now)
     old = deployment.get("status") or {}
     generation = deployment["metadata"]["generation"]
     case = Case(
@@ -97,6 +97,19 @@ def decide(deployment: Manifest, seen: ObservedDeployment, settings: Settings, n
         announce=(*announcements(old, new), *agenda.announce),
         again_after=min((each for each in (case.again_after, agenda.again_after) if each is not None), default=None),
     )
+
+
+def _leave(deployment: Manifest, now: datetime) -> Plan:
+    """Leave a deployment to the operator whose it is; if none takes it, do not leave it in silence."""
+    left = eligible.silence(deployment, now)
+    if left is None or left > 0:
+        return Plan(again_after=left)
+    generation = deployment["metadata"]["generation"]
+    why = eligible.nobody("FlowDeployment", deployment["spec"]["environment"]["labels"])
+    conditions = Conditions((), generation, now)
+    conditions.stuck(why.reason, diagnosis.sentence(why))
+    told = {"diagnosis": why.to_wire(), "conditions": conditions.to_list()}
+    return Plan(status={**told, "observedGeneration": generation})
 
 
 def _keep_the_schedule(case: Case) -> schedule.Agenda:

@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..api.flow_deployment import parse_spec
+from . import diagnosis
+from .conditions import find
+from .times import seconds_since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
+    from ..api.flow_deployment import Diagnosis
     from .types import Manifest
+
+# Seconds an object that is another operator's may be without a word: that one takes it within a second, if it is there.
+PATIENCE = 30.0
 
 
 def takes(offered: Iterable[str], wanted: Iterable[str] | None) -> bool:
@@ -48,3 +56,27 @@ def wanted_by_runs_of(deployment: Manifest) -> list[str] | None:
         return list(environment.labels)
     flow = (deployment.get("status") or {}).get("flow")
     return None if flow is None else list((flow.get("environment") or {}).get("labels") or ())
+
+
+def silence(manifest: Manifest, now: datetime, *stale: str) -> float | None:
+    """Return the seconds until somebody ought to say that nobody takes an object; None: somebody speaks for it.
+
+    `stale`: reasons that were given before its labels were known, and are not true any more.
+    """
+    status = manifest.get("status") or {}
+    said = find(status, "Ready")
+    if manifest["metadata"].get("deletionTimestamp") or status.get("attempt") or (said and said["reason"] not in stale):
+        return None
+    return PATIENCE - seconds_since(manifest["metadata"]["creationTimestamp"], now)
+
+
+def nobody(what: str, wanted: Iterable[str]) -> Diagnosis:
+    """Return what anybody may say of an object that no operator has taken; the same, whoever says it."""
+    labels = ", ".join(sorted(set(wanted)))
+    wish = f"with the labels {labels}" if labels else "without labels"
+    return diagnosis.diagnosis(
+        "NoOperator",
+        f"No operator has taken the {what}: it goes only to one {wish}.",
+        "Change spec.environment.labels of the FlowDeployment, or have an operator that offers them (the chart's value "
+        "`labels`); it is taken as soon as there is one.",
+    )

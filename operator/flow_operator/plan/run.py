@@ -111,8 +111,10 @@ class Case:
 
 def decide(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) -> Plan:
     """Return what to do about a run."""
-    if not eligible.takes(settings.labels, eligible.wanted_by(run, seen.deployment)):
-        return Plan()  # another operator's
+    wanted = eligible.wanted_by(run, seen.deployment)
+    anybodys = run["spec"].get("cancel") and not (run.get("status") or {}).get("attempt")  # nothing is left but its end
+    if wanted is not None and not anybodys and not eligible.takes(settings.labels, wanted):
+        return _leave(run, seen, wanted, now)
     old: dict[str, Any] = run.get("status") or {}
     if old.get("phase") in FINISHED or run["metadata"].get("deletionTimestamp"):
         return clean_up(run, seen, now)
@@ -137,6 +139,21 @@ def decide(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) 
         announce=announcements(old, new),
         again_after=case.again_after,
     )
+
+
+def _leave(run: Manifest, seen: ObservedRun, wanted: list[str], now: datetime) -> Plan:
+    """Leave a run to the operator whose it is; if none takes it, do not leave it in silence."""
+    found = seen.deployment
+    ready = found is not None and _not_ready(found, found["metadata"]["name"]) is None
+    left = eligible.silence(run, now, "DeploymentNotFound", *(("DeploymentNotReady",) if ready else ()))
+    if left is None or left > 0:
+        return Plan(again_after=left)
+    why, generation = eligible.nobody("run", wanted), run["metadata"]["generation"]
+    conditions = Conditions((run.get("status") or {}).get("conditions", ()), generation, now)
+    conditions.set(words.SUCCEEDED, "Unknown", "Pending", "The run has not begun.")
+    conditions.working(why.reason, diagnosis.sentence(why))
+    told = {"phase": "Pending", "diagnosis": why.to_wire(), "conditions": conditions.to_list()}
+    return Plan(status={**told, "observedGeneration": generation})
 
 
 def it_is_cancelled(case: Case) -> bool:

@@ -12,6 +12,7 @@ from flow_operator.plan import eligible
 from flow_operator.plan import run as run_plan
 from flow_operator.plan.types import ObservedDeployment, ObservedRun, Plan
 from tests.support import makers as m
+from tests.support.condition_rules import violations
 
 Manifest = dict[str, Any]
 
@@ -33,9 +34,9 @@ def test_the_rule_of_the_model(wanted: str, offered: str, expected: bool) -> Non
     assert eligible.takes(offered, wanted) is expected
 
 
-def decide(deployment: Manifest | None, *offered: str, run: Manifest | None = None) -> Plan:
+def decide(deployment: Manifest | None, *offered: str, run: Manifest | None = None, after: float = 2) -> Plan:
     seen = ObservedRun(deployment=deployment)
-    return run_plan.decide(run or m.a_run(), seen, m.settings(labels=offered), m.NOW + timedelta(seconds=2))
+    return run_plan.decide(run or m.a_run(), seen, m.settings(labels=offered), m.NOW + timedelta(seconds=after))
 
 
 GPU = {"labels": ["gpu"]}
@@ -73,7 +74,8 @@ def test_labels_are_pinned_and_a_later_edit_moves_no_run_that_has_begun() -> Non
     assert run["status"]["environment"] == {"remote": {"executor": "Local", "executorKwargs": {}}, "labels": ["gpu"]}
     deployment["spec"]["environment"] = {"labels": ["other"]}
     assert decide(deployment, "gpu", run=run).create
-    assert decide(deployment, "other", run=run) == Plan()
+    for seconds in (2, 3600):
+        assert decide(deployment, "other", run=run, after=seconds) == Plan(), "it is somebody's"
 
 
 def test_a_flow_may_declare_nothing_but_labels() -> None:
@@ -111,3 +113,60 @@ def test_two_operators_that_build_the_same_make_the_same_children() -> None:
         for offered in ((), ("gpu",))
     ]
     assert made[0] == made[1]
+
+
+def labelled() -> Manifest:
+    deployment = m.a_ready_deployment()
+    deployment["spec"]["environment"] = GPU
+    return deployment
+
+
+def reason(manifest: Manifest) -> str:
+    return str(next(each["reason"] for each in manifest["status"]["conditions"] if each["type"] == "Ready"))
+
+
+def test_a_run_that_nobody_takes_is_spoken_for_after_a_while() -> None:
+    assert decide(labelled()) == Plan(again_after=28)
+    plan = decide(labelled(), after=31)
+    told = m.with_status(m.a_run(), plan.status)
+    assert not violations(told)
+    assert (told["status"]["phase"], reason(told)) == ("Pending", "NoOperator")
+    assert "only to one with the labels gpu" in told["status"]["diagnosis"]["message"]
+    assert not plan.create
+    for offered in ((), ("other",)):
+        assert decide(labelled(), *offered, run=told, after=60) == Plan(), "once is enough, whoever looks"
+    assert decide(labelled(), "gpu", run=told, after=60).create, "whose it is takes it when it comes"
+
+
+def test_a_run_that_nobody_takes_can_be_cancelled() -> None:
+    run = m.a_run(cancel="Graceful")
+    for offered in ((), ("gpu",)):
+        plan = decide(labelled(), *offered, run=run)
+        assert plan.status is not None
+        assert plan.status["phase"] == "Cancelled"
+
+
+def test_what_was_said_before_the_labels_were_known_does_not_stay() -> None:
+    unknown = m.with_status(m.a_run(), decide(None).status)
+    assert reason(unknown) == "DeploymentNotFound"
+    assert reason(m.with_status(unknown, decide(labelled(), run=unknown, after=31).status)) == "NoOperator"
+
+
+def test_what_the_right_operator_says_is_left_alone() -> None:
+    deployment = labelled()
+    deployment["status"]["conditions"][0]["status"] = "False"
+    waiting = m.with_status(m.a_run(), decide(deployment, "gpu").status)
+    assert reason(waiting) == "DeploymentNotReady"
+    assert decide(deployment, run=waiting, after=3600) == Plan()
+
+
+def test_a_deployment_that_nobody_takes_is_spoken_for_too_and_taken_all_the_same() -> None:
+    deployment = m.a_deployment(environment=GPU)
+    seen, later = ObservedDeployment(), m.NOW + timedelta(seconds=10)
+    told = m.with_status(deployment, deployment_plan.decide(deployment, seen, m.settings(), later).status)
+    assert not violations(told)
+    assert reason(told) == "NoOperator"
+    assert deployment_plan.decide(told, seen, m.settings(), later) == Plan()
+    taken = deployment_plan.decide(told, seen, m.settings(labels=["gpu"]), later)
+    assert taken.create
+    assert not violations(m.with_status(told, taken.status))
