@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -14,6 +14,9 @@ from flow_operator.api.flow_deployment import parse_spec
 from flow_operator.plan import deployment, run, schedule
 from flow_operator.plan.types import ObservedDeployment, ObservedRun
 from tests.support import makers as m
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Manifest = dict[str, Any]
 FOLDER = Path(__file__).parent / "children"
@@ -63,7 +66,7 @@ def run_of_a_tick() -> list[Manifest]:
     return [schedule.run_of(made, wanted, m.NOW)]
 
 
-CASES = {
+CASES: dict[str, Callable[[], list[Manifest]]] = {
     "run-of-a-tick": run_of_a_tick,
     "build": lambda: children_of_deployment(
         storage={"docker": {"pythonDependencies": ["pandas"], "pushSecret": "push"}}
