@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from flow_operator.images.dockerfile import BUILD_DIR
+from flow_operator.images import install
+from flow_operator.images.dockerfile import BUILD_DIR, PACKAGES, TOOLS
 from flow_operator.images.errors import disk_errors
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ _INDEXES = {
 
 @dataclass(frozen=True)
 class Context:
-    """The files of a context: those under `build/` are for the build itself."""
+    """The files of a context. Every one has the tools besides."""
 
     dockerfile: str
-    build: Mapping[str, bytes] = field(default_factory=dict)
+    packages: Mapping[str, bytes] = field(default_factory=dict)
     archives: Mapping[str, Path] = field(default_factory=dict)  # unpacked into the image by ADD
 
 
@@ -49,11 +50,10 @@ def write_context(context: Context, file: Path) -> None:
     """The context as a tar."""
     with disk_errors(), tarfile.open(file, "w") as tar:
         _add(tar, "Dockerfile", context.dockerfile.encode())
-        folder = tarfile.TarInfo("build")
-        folder.type, folder.mode = tarfile.DIRTYPE, 0o755
-        tar.addfile(folder)
-        for name, data in sorted({**context.build, **authorities()}.items()):
-            _add(tar, f"build/{name}", data)
+        for name, data in sorted(_tools().items()):
+            _add(tar, f"{TOOLS}/{name}", data)
+        for name, data in sorted(context.packages.items()):
+            _add(tar, f"{PACKAGES}/{name}", data)
         for name, archive in sorted(context.archives.items()):
             info = tarfile.TarInfo(name)
             info.size, info.mode = archive.stat().st_size, 0o644
@@ -65,6 +65,10 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     info = tarfile.TarInfo(name)
     info.size, info.mode = len(data), 0o644
     tar.addfile(info, io.BytesIO(data))
+
+
+def _tools() -> dict[str, bytes]:
+    return {"install.py": Path(install.__file__).read_bytes(), **authorities()}
 
 
 def authorities(environ: Mapping[str, str] = os.environ) -> dict[str, bytes]:
@@ -80,7 +84,7 @@ def pip_settings(environ: Mapping[str, str] = os.environ, *, secret: bool) -> di
     """
     urls = {name: next((environ[one] for one in places if environ.get(one)), "") for name, places in _INDEXES.items()}
     shown = {name: url for name, url in urls.items() if url and (secret or not _has_credential(url))}
-    trusting = dict.fromkeys(_TRUSTING, f"{BUILD_DIR}/{_CA}") if authorities(environ) else {}
+    trusting = dict.fromkeys(_TRUSTING, f"{BUILD_DIR}/{TOOLS}/{_CA}") if authorities(environ) else {}
     return {**_ALWAYS, **shown, **trusting}
 
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_operator.api.wire import CHECK_ENV, DEPS_DIR, TERMINATION_LOG, BuildReport
-from flow_operator.images import install
 from flow_operator.images.clients import SHARED as SHARED_CLIENTS
 from flow_operator.images.clients import Clients
 from flow_operator.images.connections import Connections
@@ -28,7 +27,7 @@ from flow_operator.images.credentials import Keychain, keychain_from
 from flow_operator.images.dependencies import SHARED, check_shared, resolve
 from flow_operator.images.docker_failures import failure, refusal
 from flow_operator.images.docker_request import DockerPlan, checked_for_docker
-from flow_operator.images.dockerfile import SHELL, Content, Dockerfile, finished, prepared
+from flow_operator.images.dockerfile import SHELL, Content, Dockerfile, finished, prepared, runtime_alone
 from flow_operator.images.engine import Engine, connected
 from flow_operator.images.errors import (
     BaseImageHasNoPythonError,
@@ -39,24 +38,27 @@ from flow_operator.images.errors import (
     TagLostError,
     disk_errors,
 )
-from flow_operator.images.files import code_entries
+from flow_operator.images.files import file_layers
 from flow_operator.images.image import LOCK_ANNOTATION, environment
-from flow_operator.images.layers import write_layer
+from flow_operator.images.package_layers import PackageLayers
 from flow_operator.images.probe import PROBE, Found, found
 from flow_operator.images.progress import Progress, Stages, silent
 from flow_operator.images.python_version import PYTHON_LABEL
 from flow_operator.images.reference import parse_reference
 from flow_operator.images.retries import Retries
-from flow_operator.images.runtime import RUNTIME_LABEL, Runtime, runtime_entries, runtime_of
+from flow_operator.images.runtime import RUNTIME_LABEL, Runtime, runtime_of
 from flow_operator.images.uv import Target, Uv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from flow_operator.api.wire import BuildRequest
+    from flow_operator.images import install
     from flow_operator.images.requirements import Lock
 
 _CHECK_SECONDS = 300  # as long as a check pod may take
+
+_RUNTIME = "flow-operator-runtime"  # in the engine, tagged with what it is made of
 
 # How our pods run a flow's image.
 _USER = "65532:65532"
@@ -119,16 +121,15 @@ class _Build:
 
     def run(self) -> BuildReport:
         with self._stages.stage("code"):
-            entries = code_entries(self._plan.files)  # the bytes are compared before anything is asked of an engine
-            code = {"code.tar": self._work / "code.tar"} if entries else {}
-            for file in code.values():
-                write_layer("code", entries, file, compress=False)
+            # The bytes are compared with what was decided on before an engine is asked for anything.
+            kinds = [layer.kind for layer in file_layers(self._plan.files, self._work)]
+            files = {f"{kind}.tar": self._work / f"{kind}.tar" for kind in kinds}
         with self._stages.stage("base"):
             base = self._base()
         with self._stages.stage("commands"):
             prepared_id = self._prepared(base)
         with self._stages.stage("build"):
-            image = self._finished(base, prepared_id, code)
+            image = self._finished(base, prepared_id, files)
         with self._stages.stage("check"):
             self._check(image)
         return self._delivered(base, image)
@@ -161,24 +162,23 @@ class _Build:
         dockerfile = prepared(base["Id"], config.get("User") or "", self._docker.commands, settings, shell)
         return self._built(dockerfile, Context(dockerfile.text))
 
-    def _finished(self, base: Mapping[str, Any], image: str, code: Mapping[str, Path]) -> str:
+    def _finished(self, base: Mapping[str, Any], image: str, files: Mapping[str, Path]) -> str:
         known = self._engine.image(image) or base
         python = self._python(image)
         config = known.get("Config") or {}
         target = Target(python.python, str(known.get("Architecture") or self._plan.architecture), python.libc)
         runtime = runtime_of({"config": config}, python.python)
         self._lock = self._checked_lock(runtime, target)
-        archives = {**code, **self._runtime(runtime, target)}
         content = Content(
-            runtime=runtime.lock is not None,
+            runtime=self._runtime(runtime.lock, target) if runtime.lock else "",
             dependencies=bool(self._plan.wanted),
-            code=bool(code),
+            files=tuple(files),
             variables=self._variables(config),
             labels=self._labels(config, python, runtime),
             salt="" if self._plan.wanted.pinned else uuid.uuid4().hex,
         )
         dockerfile = finished(image, config.get("User") or "", content, pip_settings(secret=True))
-        return self._built(dockerfile, Context(dockerfile.text, self._install(runtime), archives))
+        return self._built(dockerfile, Context(dockerfile.text, self._packages(runtime), files))
 
     def _python(self, image: str) -> Found:
         reference = str(self._plan.base)
@@ -194,14 +194,17 @@ class _Build:
             self._progress(f"Warning: {reference} has Python {python.python}, and the flow was written with {author}.")
         return python
 
-    def _runtime(self, runtime: Runtime, target: Target) -> dict[str, Path]:
-        if runtime.lock is None:
-            return {}
-        self._progress(f"Making the runtime layer for Python {target.python}.")
-        folder, file = self._work / "runtime", self._work / "runtime.tar.gz"
-        folder.mkdir()
-        write_layer("runtime", runtime_entries(Uv(folder), runtime.lock, target), file, compress=True)
-        return {"runtime.tar.gz": file}
+    def _runtime(self, lock: Lock, target: Target) -> str:
+        """The image that holds the runtime: the engine has it since the first build that needed it."""
+        layers = PackageLayers(target, None, self._work, self._stages, self._progress)
+        key = layers.runtime_key(lock)[:24]
+        name = f"{_RUNTIME}:{key}"
+        if self._engine.image(name) is None:
+            layers.runtime(lock)
+            archive = {"runtime.tar.gz": self._work / "runtime.tar.gz"}
+            dockerfile = runtime_alone()
+            self._engine.tag(self._built(dockerfile, Context(dockerfile.text, archives=archive)), _RUNTIME, key)
+        return name
 
     def _checked_lock(self, runtime: Runtime, target: Target) -> Lock | None:
         """The lock that was brought, for this image; what is plainly wrong is said before anything is built."""
@@ -213,14 +216,13 @@ class _Build:
         check_shared(wanted.requirements, runtime.versions)
         return None
 
-    def _install(self, runtime: Runtime) -> dict[str, bytes]:
+    def _packages(self, runtime: Runtime) -> dict[str, bytes]:
         if not self._plan.wanted:
             return {}
         lines = self._lock.text if self._lock else "".join(f"{line}\n" for line in self._plan.wanted.requirements)
         job: install.Job = {"target": DEPS_DIR, "runtime": runtime.versions, "hashes": self._lock is not None}
         shared = [f"{name}=={runtime.versions[name]}\n" for name in SHARED if name in runtime.versions]
         return {
-            "install.py": Path(install.__file__).read_bytes(),
             "install.json": json.dumps(job, sort_keys=True).encode(),
             "requirements.txt": lines.encode(),
             "constraints.txt": "".join(shared).encode(),

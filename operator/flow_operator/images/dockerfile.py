@@ -1,7 +1,9 @@
-"""The two Dockerfiles of a build, as text. Pure functions.
+"""The Dockerfiles of a build, as text. Pure functions.
 
     prepared    base, pip's own upgrade, the extra commands            (only where there are commands)
     finished    prepared, runtime, dependencies, files, variables, labels
+
+and a third that keeps the runtime in the engine, for all builds that need the same.
 
 What a user wrote never becomes Dockerfile syntax: commands are JSON, values of variables and labels are build
 arguments (which travel as JSON beside the text), files are tars with names of ours. So blanks, quotes, `$`, `#` and
@@ -14,12 +16,14 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flow_operator.api.wire import DEPS_DIR
+from flow_operator.api.wire import DEPS_DIR, LIB_DIR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-BUILD_DIR = "/opt/flow-operator/build"  # our own things, in stages that are not kept or until the stage's end
+# Our own things, in stages that are not kept or until the stage's end: TOOLS do not change from build to build.
+BUILD_DIR = "/opt/flow-operator/build"
+TOOLS, PACKAGES = "tools", "packages"  # folders of the context
 SHELL = ("/bin/sh", "-c")
 
 _VALUE = "FLOW_OPERATOR_VALUE_"
@@ -62,7 +66,7 @@ def prepared(
         Step("", f"FROM {base}"),
         *_as_root(user),
         *_arguments(settings),
-        Step("", f"COPY build {BUILD_DIR}"),
+        Step("", f"COPY {TOOLS} {BUILD_DIR}/{TOOLS}"),
         Step("pip", _run([*SHELL, _UPGRADE_PIP])),
         *(Step("command", _run([*shell, command])) for command in commands),
         Step("", _run([*SHELL, f"rm -rf {BUILD_DIR}"])),
@@ -75,9 +79,9 @@ def prepared(
 class Content:
     """What is put on a prepared base."""
 
-    runtime: bool  # the base lacks it: runtime.tar.gz is in the context
+    runtime: str  # the image that holds it, where the base lacks it
     dependencies: bool  # a stage of its own installs them; of it only DEPS_DIR is kept
-    code: bool
+    files: tuple[str, ...]  # tars in the context, what changes most often last
     variables: Mapping[str, str]
     labels: Mapping[str, str]
     salt: str = ""  # another one installs the dependencies again
@@ -89,9 +93,9 @@ def finished(base: str, user: str, content: Content, settings: Mapping[str, str]
     steps = [
         *(_dependencies(base, user, settings) if content.dependencies else []),
         Step("", f"FROM {base}"),
-        *([Step("", "ADD runtime.tar.gz /")] if content.runtime else []),
+        *([Step("", f"COPY --from={content.runtime} {LIB_DIR} {LIB_DIR}")] if content.runtime else []),
         *([Step("", f"COPY --from=dependencies {DEPS_DIR} {DEPS_DIR}")] if content.dependencies else []),
-        *([Step("", "ADD code.tar /")] if content.code else []),
+        *(Step("", f"ADD {name} /") for name in content.files),
         *_arguments(named),
         *_assigned(content, list(named)),
     ]
@@ -99,13 +103,22 @@ def finished(base: str, user: str, content: Content, settings: Mapping[str, str]
     return Dockerfile(tuple(steps), {**stage, **named})
 
 
+def runtime_alone() -> Dockerfile:
+    """An image of nothing but the runtime."""
+    return Dockerfile((Step("", "FROM scratch"), Step("", "ADD runtime.tar.gz /")), {})
+
+
 def _dependencies(base: str, user: str, settings: Mapping[str, str]) -> list[Step]:
+    program = f"{BUILD_DIR}/{TOOLS}/install.py"
     return [
         Step("", f"FROM {base} AS dependencies"),
         *_as_root(user),
-        *_arguments((*settings, _SALT)),
-        Step("", f"COPY build {BUILD_DIR}"),
-        Step("dependencies", _run(["python3", f"{BUILD_DIR}/install.py"])),
+        *_arguments(settings),
+        Step("", f"COPY {TOOLS} {BUILD_DIR}/{TOOLS}"),
+        Step("dependencies", _run(["python3", program, "upgrade"])),
+        Step("", f"COPY {PACKAGES} {BUILD_DIR}/{PACKAGES}"),
+        *_arguments([_SALT]),
+        Step("dependencies", _run(["python3", program, f"{BUILD_DIR}/{PACKAGES}"])),
     ]
 
 

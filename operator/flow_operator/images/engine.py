@@ -252,7 +252,7 @@ def connected(endpoint: EngineEndpoint, make: Callable[..., Any] | None = None) 
     """The engine of an endpoint, of DOCKER_HOST, of docker's present context, or of this machine."""
     url, tls = _found(endpoint)
     name = plain(url) or "of this machine"
-    with engine_errors(name):
+    with engine_errors(name, first_words=tls is not None):
         client = (make or _client)(url, tls, _OLDEST_API, _CONNECT_SECONDS)
         try:
             said = client.version(api_version=False)

@@ -6,6 +6,7 @@ in the message.
 
 from __future__ import annotations
 
+import re
 import ssl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -63,6 +64,7 @@ MAPPING: dict[type[Exception], type[BuildError]] = {
 _OF_THE_ENGINE: tuple[tuple[type[BuildError], tuple[str, ...]], ...] = (
     (EngineDiskFullError, ("no space left on device", "disk quota exceeded")),
     (EngineOutOfMemoryError, ("out of memory", "cannot allocate memory")),
+    (EngineTLSFailedError, ("client sent an http request to an https server",)),
 )
 _NO_TLS = ("x509:", "server gave http response to https client", "certificate", "tls: ")
 _OF_A_REGISTRY: tuple[tuple[type[BuildError], tuple[str, ...]], ...] = (
@@ -86,6 +88,10 @@ _OF_A_REGISTRY: tuple[tuple[type[BuildError], tuple[str, ...]], ...] = (
         ),
     ),
 )
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # an engine shows standard error in red
+# A connection that was ended by the other side.
+_CUT = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_Kinds = type[BaseException] | tuple[type[BaseException], ...]
 _TLS_REMEDY = (
     "The engine speaks to the registry, so it is the engine that must trust it: put the authority's certificate into "
     "/etc/docker/certs.d on its host, or name a registry without TLS in its insecure-registries."
@@ -93,13 +99,20 @@ _TLS_REMEDY = (
 
 
 @contextmanager
-def engine_errors(engine: str) -> Iterator[None]:
-    """Turn the exceptions of docker, and of requests beneath it, into ours; they name the engine."""
+def engine_errors(engine: str, *, first_words: bool = False) -> Iterator[None]:
+    """Turn the exceptions of docker, and of requests beneath it, into ours; they name the engine.
+
+    `first_words` are those after a TLS handshake: an engine that does not accept our certificate ends them.
+    """
     try:
         yield
     except tuple(MAPPING) as error:
         raise _of_docker(engine, error) from error
     except (requests.exceptions.RequestException, OSError) as error:
+        if first_words and _cause(error, _CUT):
+            raise EngineTLSFailedError(
+                f"Docker engine {engine} ends the connection: it does not accept this builder's certificate."
+            ) from error
         raise _of_connection(engine, error) from error
 
 
@@ -115,7 +128,8 @@ def _of_docker(engine: str, error: Exception) -> BuildError:
 
 
 def _of_connection(engine: str, error: Exception) -> BuildError:
-    if tls := _cause(error, ssl.SSLError):
+    tls = _cause(error, ssl.SSLError)
+    if tls and not isinstance(tls, _CUT):
         return EngineTLSFailedError(f"Docker engine {engine} and this builder do not trust each other: {_ssl(tls)}.")
     if isinstance(error, requests.exceptions.Timeout):
         return EngineUnreachableError(f"Docker engine {engine} did not answer in time.")
@@ -130,7 +144,9 @@ def _ssl(error: BaseException) -> str:
     return plain(f"{reason.replace('_', ' ').lower()}, {said}" if said else reason.replace("_", " ").lower())
 
 
-def _cause(error: BaseException, kind: type[BaseException], *, with_words: bool = False) -> BaseException | None:
+def _cause(
+    error: BaseException, kind: type[BaseException] | tuple[type[BaseException], ...], *, with_words: bool = False
+) -> BaseException | None:
     """The first error of a kind among the causes and the arguments: urllib3 hides them in both."""
     seen: set[int] = set()
     waiting: list[object] = [error]
@@ -179,6 +195,6 @@ def kind_of(words: str, signs: tuple[tuple[type[BuildError], tuple[str, ...]], .
 
 def plain(words: str) -> str:
     """Words for a message: printable, on one line, without credentials, not too long, no full stop."""
-    line = " ".join(without_secrets(words).split())
+    line = " ".join(without_secrets(_COLOURS.sub("", words)).split())
     line = "".join(character for character in line if character.isprintable())
     return (line if len(line) <= 600 else f"…{line[-600:]}").rstrip(". ")

@@ -1,7 +1,9 @@
 """Runs inside the image that a Docker engine builds: pip installs the user's packages beside the runtime's.
 
-Standard library only, started by path: the image may have nothing of ours yet. Beside this file lie
-`install.json` (see `Job`), `requirements.txt` and `constraints.txt`.
+Standard library only, started by path: the image may have nothing of ours yet.
+
+    install.py upgrade   pip itself; a step of its own, which the engine keeps for the next build
+    install.py FOLDER    what `install.json` (see `Job`), `requirements.txt` and `constraints.txt` there say
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import TypedDict
 
-HERE = Path(__file__).parent
 NO_PIP = "flow-operator: this image's Python has no pip"
 
 
@@ -27,23 +28,35 @@ class Job(TypedDict):
     hashes: bool  # the requirements are a whole lock: nothing is resolved, every hash is checked
 
 
-def main() -> int:
-    """Install, or let pip say why not."""
-    job: Job = json.loads((HERE / "install.json").read_text())
+def main(what: str) -> int:
+    """Do it, or let pip say why not."""
     if _pip("--version"):
         print(NO_PIP, flush=True)
         return 1
+    return upgrade() if what == "upgrade" else install(Path(what))
+
+
+def upgrade() -> int:
+    """The youngest pip; where it cannot be had, the one that is there will do."""
     if _pip("install", "--quiet", "--upgrade", "pip"):
         print("pip could not be upgraded; going on with the one that is there", flush=True)
-    code = _pip("install", "--target", job["target"], *_requirements(job))
+    return 0
+
+
+def install(folder: Path) -> int:
+    """The packages."""
+    job: Job = json.loads((folder / "install.json").read_text())
+    code = _pip("install", "--target", job["target"], *_requirements(job, folder))
     if not code:
         tidy(Path(job["target"]), job["runtime"])
     return code
 
 
-def _requirements(job: Job) -> list[str]:
-    lines = ["-r", str(HERE / "requirements.txt")]
-    return ["--no-deps", "--require-hashes", *lines] if job["hashes"] else [*lines, "-c", str(HERE / "constraints.txt")]
+def _requirements(job: Job, folder: Path) -> list[str]:
+    lines = ["-r", str(folder / "requirements.txt")]
+    if job["hashes"]:
+        return ["--no-deps", "--require-hashes", *lines]
+    return [*lines, "-c", str(folder / "constraints.txt")]
 
 
 def _pip(*arguments: str) -> int:
@@ -83,4 +96,4 @@ def _remove_empty(folder: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1]))

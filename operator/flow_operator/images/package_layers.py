@@ -43,7 +43,7 @@ class PackageLayers:
 
     def runtime(self, lock: Lock) -> Made:
         """flow_operator and its packages."""
-        key = self._key("runtime", lock.digest, own_digest())
+        key = self.runtime_key(lock)
         kept = self._kept("runtime", key)
         if kept:
             return _made(kept)
@@ -52,6 +52,10 @@ class PackageLayers:
             uv = Uv(self._directory("runtime"))
             layer = self._written("runtime", runtime_entries(uv, lock, self.target))
             return Made(layer, lock.digest, keys=(key,))
+
+    def runtime_key(self, lock: Lock) -> str:
+        """A name for the runtime's layer: what it is made of."""
+        return self._key("runtime", lock.digest, own_digest())
 
     def dependencies(self, wanted: Wanted, runtime: Mapping[str, str]) -> Made | None:
         """The user's packages; None when the runtime has them all."""

@@ -131,7 +131,7 @@ def test_without_commands_and_packages_no_command_runs_in_the_build(build: Build
     build()
     [one] = engine.builds
     assert "RUN" not in one.dockerfile
-    assert set(one.files) == {"Dockerfile", "code.tar"}
+    assert set(one.files) == {"Dockerfile", "code.tar", "tools/install.py"}
 
 
 def test_commands_come_before_everything_and_see_no_password(build: Build, engine: FakeEngine) -> None:
@@ -140,8 +140,8 @@ def test_commands_come_before_everything_and_see_no_password(build: Build, engin
     assert before.dockerfile.count("RUN") == 3
     assert "PIP_INDEX_URL" not in before.arguments  # that stage is kept, and its history is in the image
     assert after.arguments["PIP_INDEX_URL"] == "https://user:secret@index.test/simple"
-    assert after.files["build/requirements.txt"] == b"pandas==3.0\n"
-    assert after.files["build/constraints.txt"].splitlines() == [
+    assert after.files["packages/requirements.txt"] == b"pandas==3.0\n"
+    assert after.files["packages/constraints.txt"].splitlines() == [
         b"cloudpickle==3.1.2",
         b"dask==2026.8.0",
         b"distributed==2026.8.0",
@@ -164,8 +164,8 @@ def test_a_lock_is_what_is_installed(build: Build, engine: FakeEngine, tmp_path:
     digest = hashlib.sha256(text.encode()).hexdigest()
     done = build(lock={"path": "requirements.txt", "source": str(tmp_path / "lock"), "sha256": digest})
     [one] = engine.builds
-    assert one.files["build/requirements.txt"].decode() == f"sample==1.0 --hash=sha256:{'2' * 64}\n"
-    assert json.loads(one.files["build/install.json"])["hashes"] is True
+    assert one.files["packages/requirements.txt"].decode() == f"sample==1.0 --hash=sha256:{'2' * 64}\n"
+    assert json.loads(one.files["packages/install.json"])["hashes"] is True
     assert done["lock"].startswith("sha256:")
     assert 'flow-operator.io/lock="${' in one.dockerfile
 
@@ -173,10 +173,16 @@ def test_a_lock_is_what_is_installed(build: Build, engine: FakeEngine, tmp_path:
 def test_a_base_without_the_runtime_gets_it(build: Build, engine: FakeEngine) -> None:
     engine.images["registry.test/base:3.11"] = an_image()
     build()
-    [one] = engine.builds
-    assert "ADD runtime.tar.gz /" in one.dockerfile
-    assert len(one.files["runtime.tar.gz"]) > 10_000
+    runtime, one = engine.builds
+    assert runtime.dockerfile == "FROM scratch\nADD runtime.tar.gz /\n"
+    assert len(runtime.files["runtime.tar.gz"]) > 10_000
+    [name] = [tag.partition(" ")[2] for tag in engine.asked if tag.startswith("tag flow-operator-runtime:")]
+    assert f"COPY --from={name} /opt/flow-operator/lib /opt/flow-operator/lib" in one.dockerfile
     assert PINS.split()[0] in next(value for value in one.arguments.values() if "cloudpickle==" in value)
+    engine.images[name] = an_image()
+    engine.created.clear()
+    build()
+    assert len(engine.builds) == 3  # the engine has the runtime
 
 
 def test_the_base_keeps_its_user_and_its_shell(build: Build, engine: FakeEngine) -> None:
@@ -299,7 +305,7 @@ def test_a_step_that_fails_is_named(
     ],
 )  # fmt: skip
 def test_what_pip_says_has_the_reasons_of_uv(build: Build, engine: FakeEngine, output: list[str], reason: str) -> None:
-    engine.build_lines = [*step(4, "RUN install", *output), failed("returned a non-zero code: 1", 1)]
+    engine.build_lines = [*step(7, "RUN install", *output), failed("returned a non-zero code: 1", 1)]
     assert error_of(build, pythonDependencies=["nosuch"]).reason == reason
 
 

@@ -29,29 +29,39 @@ def test_a_command_is_one_line_and_nothing_in_it_is_syntax(command: str) -> None
 
 def test_values_are_arguments_and_not_text() -> None:
     variables = {f"V{number}": value for number, value in enumerate(NASTY)}
-    dockerfile = finished("sha256:1", "", Content(False, False, True, variables, {"a.b/c": "$x"}), {})
+    dockerfile = finished("sha256:1", "", Content("", False, ("code.tar",), variables, {"a.b/c": "$x"}), {})
     assert [dockerfile.arguments[f"FLOW_OPERATOR_VALUE_{number}"] for number in range(len(NASTY))] == NASTY
     assert 'LABEL a.b/c="${FLOW_OPERATOR_VALUE_8}"' in dockerfile.text
     assert not any(value in dockerfile.text for value in NASTY)
 
 
 def test_nothing_is_set_where_there_is_nothing() -> None:
-    assert finished("sha256:1", "app", Content(False, False, False, {}, {}), {"PIP_NO_INPUT": "1"}).text == (
+    assert finished("sha256:1", "app", Content("", False, (), {}, {}), {"PIP_NO_INPUT": "1"}).text == (
         "FROM sha256:1\n"
     )
 
 
 def test_the_stage_of_dependencies_is_root_and_is_left_behind() -> None:
-    dockerfile = finished("sha256:1", "app", Content(True, True, False, {}, {}, "salt"), {"PIP_NO_INPUT": "1"})
+    dockerfile = finished(
+        "sha256:1",
+        "app",
+        Content("flow-operator-runtime:1", True, ("files.tar", "code.tar"), {}, {}, "salt"),
+        {"PIP_NO_INPUT": "1"},
+    )
     assert dockerfile.text.splitlines() == [
         "FROM sha256:1 AS dependencies",
         "USER 0",
-        "ARG PIP_NO_INPUT FLOW_OPERATOR_SALT",
-        "COPY build /opt/flow-operator/build",
-        'RUN ["python3", "/opt/flow-operator/build/install.py"]',
+        "ARG PIP_NO_INPUT",
+        "COPY tools /opt/flow-operator/build/tools",
+        'RUN ["python3", "/opt/flow-operator/build/tools/install.py", "upgrade"]',
+        "COPY packages /opt/flow-operator/build/packages",
+        "ARG FLOW_OPERATOR_SALT",
+        'RUN ["python3", "/opt/flow-operator/build/tools/install.py", "/opt/flow-operator/build/packages"]',
         "FROM sha256:1",
-        "ADD runtime.tar.gz /",
+        "COPY --from=flow-operator-runtime:1 /opt/flow-operator/lib /opt/flow-operator/lib",
         "COPY --from=dependencies /opt/flow-operator/deps /opt/flow-operator/deps",
+        "ADD files.tar /",
+        "ADD code.tar /",
     ]
     assert dockerfile.step(5).kind == "dependencies"
     assert dockerfile.step(99).text == ""
@@ -65,14 +75,13 @@ def test_pip_is_told_what_uv_is_told(tmp_path: Path) -> None:
     settings = pip_settings(environ, secret=True)
     assert settings["PIP_INDEX_URL"] == "https://index.test/simple"
     assert settings["PIP_EXTRA_INDEX_URL"] == "https://user:secret@other.test/simple"
-    assert settings["PIP_CERT"] == settings["SSL_CERT_FILE"] == "/opt/flow-operator/build/ca.crt"
+    assert settings["PIP_CERT"] == settings["SSL_CERT_FILE"] == "/opt/flow-operator/build/tools/ca.crt"
     assert "PIP_EXTRA_INDEX_URL" not in pip_settings(environ, secret=False)
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def job(tmp_path: Path) -> Path:
     """A folder as the stage of dependencies has it."""
-    monkeypatch.setattr(install, "HERE", tmp_path)
     job: install.Job = {"target": str(tmp_path / "deps"), "runtime": {}, "hashes": False}
     (tmp_path / "install.json").write_text(json.dumps(job))
     return tmp_path
@@ -109,15 +118,20 @@ def test_what_pip_is_asked(job: Path, monkeypatch: pytest.MonkeyPatch, hashes: b
         return 0
 
     monkeypatch.setattr(install, "_pip", pip)
-    assert install.main() == 0
-    assert asked[:2] == [["--version"], ["install", "--quiet", "--upgrade", "pip"]]
-    assert asked[2][:3] == ["install", "--target", str(job / "deps")]
-    assert ("--require-hashes" in asked[2], "-c" in asked[2]) == (hashes, not hashes)
+    assert install.main(str(job)) == 0
+    assert asked[0] == ["--version"]
+    assert asked[1][:3] == ["install", "--target", str(job / "deps")]
+    assert ("--require-hashes" in asked[1], "-c" in asked[1]) == (hashes, not hashes)
+
+
+def test_a_pip_that_cannot_be_upgraded_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install, "_pip", lambda *arguments: int(arguments[0] == "install"))
+    assert install.main("upgrade") == 0
 
 
 def test_a_python_without_pip_says_so(
     job: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(install, "_pip", lambda *_: 1)
-    assert install.main() == 1
+    assert install.main(str(job)) == 1
     assert install.NO_PIP in capsys.readouterr().out
