@@ -16,13 +16,16 @@ WORKDIR /build
 COPY requirements/operator.lock requirements/runtime.lock .build/ca.cr[t] ./
 RUN if [ -s ca.crt ]; then cat ca.crt >>/etc/ssl/certs/ca-certificates.crt; fi
 ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
-    PATH=/build/uv/bin:$PATH UV_NO_CACHE=1 UV_LINK_MODE=copy UV_NO_BUILD=1 UV_SYSTEM_PYTHON=1
+    PATH=/build/uv/bin:$PATH UV_NO_CACHE=1 UV_LINK_MODE=copy UV_NO_BUILD=1 UV_SYSTEM_PYTHON=1 PYTHONHASHSEED=0
 RUN awk '/^[a-z]/ {mine = /^uv==/} mine' operator.lock >uv.lock \
  && python3 -m pip install -q --no-cache-dir --disable-pip-version-check --require-hashes --root-user-action=ignore --target /build/uv -r uv.lock
 
 # Bytecode is compiled here: runner pods start sooner, on a read-only root too. By hash and unchecked, because the
 # times that ordinary bytecode is checked against do not survive layers. bin/ goes: its scripts name this interpreter.
-RUN uv pip install -q --no-deps --require-hashes --target /opt/flow-operator/lib -r runtime.lock \
+# Hash seed and platform are those of images/bytecode.py and images/uv.py: where a base lacks the runtime, the builder
+# copies this folder, and a laptop, which has none, must come to the same bytes.
+RUN uv pip install -q --no-deps --require-hashes --python-platform "$(uname -m)-unknown-linux-gnu" \
+    --target /opt/flow-operator/lib -r runtime.lock \
  && cd /opt/flow-operator/lib && rm -rf bin .lock && find . -type d -name tests -prune -exec rm -rf {} + \
  && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash .
 # The operator's packages without those of the runtime, which it shares. Of bin/ only uv is a program by itself.
@@ -35,10 +38,11 @@ RUN uv pip install -q --no-deps --require-hashes --target /opt/flow-operator/ope
 # ---- code: ours, with the metadata that importlib.metadata.version("flow-operator") reads.
 FROM ${BASE} AS code
 WORKDIR /opt/flow-operator/lib
+ARG PYTHON=3.11
 COPY pyproject.toml /build/
-RUN python3 -c "import pathlib, sys, tomllib; \
+RUN python3 -c "import pathlib, platform, tomllib; \
 project = tomllib.loads(pathlib.Path('/build/pyproject.toml').read_text())['project']; \
-assert sys.version_info[:2] == (3, 11), 'the label flow-operator.io/python says 3.11'; \
+assert (platform.python_version() + '.').startswith('$PYTHON.'), 'the label flow-operator.io/python says $PYTHON'; \
 info = pathlib.Path('flow_operator-' + project['version'] + '.dist-info'); \
 info.mkdir(); \
 (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: flow-operator\nVersion: ' + project['version'] + '\n')"
@@ -58,7 +62,8 @@ FROM base AS runtime
 COPY --from=code /opt/flow-operator/lib /opt/flow-operator/lib
 # What this runtime is, for the builder: an image that carries the label needs no runtime layer.
 ARG VERSION=dev
-LABEL flow-operator.io/runtime=${VERSION} flow-operator.io/python=3.11 \
+ARG PYTHON=3.11
+LABEL flow-operator.io/runtime=${VERSION} flow-operator.io/python=${PYTHON} \
       org.opencontainers.image.title="flow-operator runtime" org.opencontainers.image.version=${VERSION} \
       org.opencontainers.image.licenses=Apache-2.0
 
@@ -72,7 +77,8 @@ ENV PYTHONPATH=/opt/flow-operator/operator:/opt/flow-operator/lib PYTHONSAFEPATH
     FLOW_OPERATOR_RUNTIME_LOCK=/opt/flow-operator/requirements/runtime.lock
 COPY --from=code /opt/flow-operator/lib /opt/flow-operator/lib
 ARG VERSION=dev
-LABEL flow-operator.io/runtime=${VERSION} flow-operator.io/python=3.11 \
+ARG PYTHON=3.11
+LABEL flow-operator.io/runtime=${VERSION} flow-operator.io/python=${PYTHON} \
       org.opencontainers.image.title="flow-operator" org.opencontainers.image.version=${VERSION} \
       org.opencontainers.image.licenses=Apache-2.0
 EXPOSE 8080

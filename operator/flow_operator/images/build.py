@@ -29,7 +29,7 @@ from flow_operator.images.layer_cache import LayerCache
 from flow_operator.images.package_layers import Made, PackageLayers
 from flow_operator.images.progress import Progress, Stages, silent
 from flow_operator.images.push import DryRun, Publisher, Push, Pushed, StaleCacheError
-from flow_operator.images.python_version import libc_of, python_of
+from flow_operator.images.python_version import libc_of, python_of, release_of
 from flow_operator.images.referrers import attach
 from flow_operator.images.request import Plan, checked
 from flow_operator.images.retries import Retries
@@ -147,8 +147,10 @@ class _Build:
     def _base(self) -> tuple[Base, Target]:
         reference = self._plan.base
         base = read_base(reference, self._connections.repository(reference), self._plan.architecture, self._cache)
-        target = Target(python_of(base), base.architecture, libc_of(base.config))
-        self._progress(f"Base {reference} is {base.digest} (Python {target.python}, {target.architecture}).")
+        target = Target(python_of(base), base.architecture, libc_of(base.config), release_of(base.config))
+        self._progress(
+            f"Base {reference} is {base.digest} (Python {target.release or target.python}, {target.architecture})."
+        )
         return base, target
 
     def _packages(self, base: Base, target: Target, cache: LayerCache | None) -> _Packages:
@@ -163,7 +165,7 @@ class _Build:
 
     def _image(self, base: Base, target: Target, packages: _Packages, code: tuple[Layer, ...]) -> Image:
         layers = (*(made.layer for made in packages.made), *code)
-        labels = labels_for(target.python, packages.runtime, base)
+        labels = labels_for(target.release or target.python, packages.runtime, base)
         annotations = annotations_for(target.python, packages.runtime, packages.lock)
         return compose(base, layers, self._plan.env, labels, {**annotations, **self._plan.annotations})
 

@@ -29,7 +29,7 @@ from flow_operator.images.oci import LAYER, LAYER_GZIP, Descriptor
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FORMAT = 1  # of layers, part of every cache key: raise it when equal inputs give other bytes
+FORMAT = 2  # of layers, part of every cache key: raise it when equal inputs give other bytes
 
 Kind = Literal["runtime", "dependencies", "files", "code"]
 

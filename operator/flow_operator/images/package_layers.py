@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from flow_operator.api.wire import DEPS_DIR
-from flow_operator.images.bytecode import here
 from flow_operator.images.dependencies import Wanted, resolve
 from flow_operator.images.layer_cache import Cached, LayerCache, cache_key
 from flow_operator.images.layers import Entry, Kind, Layer, write_layer
@@ -50,7 +48,7 @@ class PackageLayers:
         with self.stages.stage("runtime"):
             self.progress(f"Making the runtime layer for Python {self.target.python}.")
             uv = Uv(self._directory("runtime"))
-            layer = self._written("runtime", runtime_entries(uv, lock, self.target))
+            layer = self._written("runtime", runtime_entries(uv, lock, self.target, self.progress))
             return Made(layer, lock.digest, keys=(key,))
 
     def runtime_key(self, lock: Lock) -> str:
@@ -76,13 +74,13 @@ class PackageLayers:
             return _made(kept, more_keys)
         with self.stages.stage("dependencies"):
             directory = uv.work / "target"
-            install(uv, lock, self.target, directory)
+            install(uv, lock, self.target, directory, self.progress)
             layer = self._written("dependencies", package_entries(directory, DEPS_DIR))
         return Made(layer, lock.digest, sbom_of(lock), (key, *more_keys))
 
     def _key(self, *inputs: object) -> str:
-        bytecode = sys.version if self.target.python == here() else ""
-        return cache_key(*inputs, asdict(self.target), bytecode)
+        """Without what this machine is: a repository agrees with itself, whoever was first."""
+        return cache_key(*inputs, asdict(self.target))
 
     def _kept(self, kind: Kind, key: str) -> Cached | None:
         kept = self.cache.get(kind, key) if self.cache else None

@@ -9,8 +9,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow_operator.images.bytecode import compile_bytecode, here, is_portable
+from flow_operator.images.bytecode import compile_for, is_portable
 from flow_operator.images.layers import Entry
+from flow_operator.images.progress import Progress, silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +26,10 @@ _SHEBANG = re.compile(rb"\A#!(?:[^\n]*python[0-9.]*|/bin/sh\n'''exec' [^\n]*\n' 
 _PORTABLE = b"#!/usr/bin/env python3"
 
 
-def install(uv: Uv, lock: Lock, target: Target, directory: Path) -> None:
-    """Unpack a lock's wheels, with bytecode where this Python can make it."""
+def install(uv: Uv, lock: Lock, target: Target, directory: Path, progress: Progress = silent) -> None:
+    """Unpack a lock's wheels, with bytecode where a Python is here that can make it."""
     uv.install(lock.text, target, directory)
-    if target.python == here():
-        compile_bytecode(directory)
+    compile_for(target, uv, directory, progress)
 
 
 def package_entries(directory: Path, destination: str) -> Iterator[Entry]:

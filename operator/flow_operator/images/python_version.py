@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PYTHON_LABEL = "flow-operator.io/python"
 OLDEST = (3, 11)
 
+_RELEASE = re.compile(r"3\.\d{1,2}\.\d{1,3}")
 _MINOR = re.compile(r"3\.\d{1,2}(?=\.|$)")
 _INTERPRETER = re.compile(r"(?:\./)?usr/(?:local/)?bin/python(3\.\d{1,2})")
 
@@ -34,6 +35,12 @@ def python_of(base: Base) -> str:
     return minor
 
 
+def release_of(config: dict[str, Any]) -> str:
+    """The exact version of a base's Python, where it says so (official images do); else empty."""
+    match = _RELEASE.fullmatch(_said(config))
+    return match.group() if match else ""
+
+
 def libc_of(config: dict[str, Any]) -> str:
     """`musl` for Alpine, which says so in its history; `gnu` for everything else."""
     history = " ".join(str(step.get("created_by", "")) for step in config.get("history") or ())
@@ -41,11 +48,14 @@ def libc_of(config: dict[str, Any]) -> str:
 
 
 def _declared(config: dict[str, Any]) -> str:
+    match = _MINOR.match(_said(config))
+    return match.group() if match else ""
+
+
+def _said(config: dict[str, Any]) -> str:
     settings = config.get("config") or {}
     environment = dict(line.partition("=")[::2] for line in settings.get("Env") or ())
-    said = (settings.get("Labels") or {}).get(PYTHON_LABEL) or environment.get("PYTHON_VERSION", "")
-    match = _MINOR.match(said)
-    return match.group() if match else ""
+    return str((settings.get("Labels") or {}).get(PYTHON_LABEL) or environment.get("PYTHON_VERSION", ""))
 
 
 def _found(base: Base) -> str:

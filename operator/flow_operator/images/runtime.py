@@ -12,22 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 from flow_operator import api
 from flow_operator.api.wire import LIB_DIR
-from flow_operator.images.bytecode import here, is_portable
+from flow_operator.images.bytecode import compile_for, here
 from flow_operator.images.errors import BadRequestError
-from flow_operator.images.layers import Entry
 from flow_operator.images.packages import install, package_entries
+from flow_operator.images.progress import Progress, silent
 from flow_operator.images.requirements import Lock, parse_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from flow_operator.images.layers import Entry
     from flow_operator.images.uv import Target, Uv
 
 RUNTIME_LABEL = "flow-operator.io/runtime"
 LOCK_ENV = "FLOW_OPERATOR_RUNTIME_LOCK"
-LOCK_FILE = "/opt/flow-operator/requirements/runtime.lock"
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+_LOCK_NAME = "runtime.lock"  # pyproject.toml puts it beside this file in a wheel
 _PACKAGE = Path(api.__file__).parents[1]
 
 RELEASE: str = import_module("flow_operator").__version__  # by name: the package's face is above this room
@@ -60,25 +61,35 @@ def runtime_of(config: dict[str, Any], python: str) -> Runtime:
 
 def runtime_lock() -> Lock:
     """The pinned packages of the runtime that comes with this release."""
-    path = Path(os.environ.get(LOCK_ENV) or LOCK_FILE)
     try:
-        return parse_lock(path.read_text())
-    except FileNotFoundError:
+        return parse_lock(_lock_path().read_text())
+    except OSError:
         raise BadRequestError(
             "This builder has no list of the runtime's packages, which the base image lacks.",
             remedy=f"Use a flow-operator runtime image as baseImage, or set {LOCK_ENV}.",
         ) from None
 
 
-def runtime_entries(uv: Uv, lock: Lock, target: Target) -> Iterator[Entry]:
+def _lock_path() -> Path:
+    """Where the environment says; else in the installed package, else in the checkout this runs from."""
+    said = os.environ.get(LOCK_ENV)
+    if said:
+        return Path(said)
+    installed = Path(__file__).with_name(_LOCK_NAME)
+    return installed if installed.exists() else _PACKAGE.parents[1] / "requirements" / _LOCK_NAME
+
+
+def runtime_entries(uv: Uv, lock: Lock, target: Target, progress: Progress = silent) -> Iterator[Entry]:
     """The files of the runtime: those of this very image when they fit, else installed from the lock."""
     if _fits_here(target):
         directory = Path(LIB_DIR)
     else:
         directory = uv.work / "runtime"
-        install(uv, lock, target, directory)
+        install(uv, lock, target, directory, progress)
     yield from (entry for entry in package_entries(directory, LIB_DIR) if not _replaced(entry.path))
-    yield from _own_entries()
+    own = _own_package(uv.work / "own")
+    compile_for(target, uv, own, silent)
+    yield from package_entries(own, LIB_DIR)
 
 
 def own_digest() -> str:
@@ -92,7 +103,8 @@ def own_digest() -> str:
 
 def _fits_here(target: Target) -> bool:
     same = (target.python, target.architecture, target.libc) == (here(), host_architecture(), "gnu")
-    return same and Path(LIB_DIR, "dask").is_dir()
+    release = target.release in ("", platform.python_version())
+    return same and release and Path(LIB_DIR, "dask").is_dir()
 
 
 def _replaced(path: str) -> bool:
@@ -101,12 +113,14 @@ def _replaced(path: str) -> bool:
     return parts[0] in ("bin", "flow_operator") or parts[0].startswith("flow_operator-") or "tests" in parts[:-1]
 
 
-def _own_entries() -> Iterator[Entry]:
+def _own_package(directory: Path) -> Path:
+    """Our sources alone, wherever they are: a checkout's bytecode depends on times."""
     for file in _own_files():
-        yield Entry(f"{LIB_DIR}/flow_operator/{file.relative_to(_PACKAGE).as_posix()}", file)
+        copy = directory / "flow_operator" / file.relative_to(_PACKAGE)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())
+    return directory
 
 
 def _own_files() -> list[Path]:
-    """Our sources, and their bytecode where it came with them."""
-    files = (file for file in _PACKAGE.rglob("*") if file.suffix in (".py", ".pyc") or file.name == "py.typed")
-    return sorted(file for file in files if file.suffix != ".pyc" or is_portable(file))
+    return sorted(file for file in _PACKAGE.rglob("*") if file.suffix == ".py" or file.name == "py.typed")

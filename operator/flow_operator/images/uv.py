@@ -26,7 +26,8 @@ from flow_operator.images.errors import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-_QUIETLY = ("--quiet", "--no-config", "--no-python-downloads", "--color=never")
+_ALONE = ("--no-config", "--no-python-downloads", "--color=never")
+_QUIETLY = ("--quiet", *_ALONE)
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "ppc64le": "ppc64le", "s390x": "s390x", "386": "i686"}
 
 # The first words that are found name the failure. Order: causes before their consequences.
@@ -49,6 +50,7 @@ class Target:
     python: str  # minor version: "3.12"
     architecture: str  # GOARCH: "amd64"
     libc: str = "gnu"  # or "musl"
+    release: str = ""  # "3.12.4", where the image says it: bytecode is made by the same
 
     @property
     def machine(self) -> str:
@@ -91,6 +93,14 @@ class Uv:
         (folder / "pyproject.toml").write_text(head)
         options = ["--frozen", "--offline", "--no-emit-project", "--no-default-groups", "--no-annotate", "--no-header"]
         return self._run("export", "--format", "requirements.txt", *options, "--project", str(folder), *_QUIETLY)
+
+    def find_python(self, version: str) -> str:
+        """A CPython of this version that is installed here; empty where there is none."""
+        try:
+            found = self._run("python", "find", f"cpython@{version}", "--no-project", *_ALONE)
+        except BuildError:
+            return ""
+        return found.strip()
 
     def _file(self, name: str, text: str) -> str:
         path = self.work / name

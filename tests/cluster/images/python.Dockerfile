@@ -6,4 +6,7 @@ RUN apt-get update -q \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/apt/archives/*.deb \
  && rm -f /usr/lib/python3.*/EXTERNALLY-MANAGED \
  && ln -s python3 /usr/bin/python
+# As official images say it: the builder compiles bytecode with the same release.
+ENV PYTHON_VERSION=3.11.2
+RUN python3 -c 'import os, platform; assert platform.python_version() == os.environ["PYTHON_VERSION"]'
 CMD ["python3"]

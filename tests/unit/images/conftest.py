@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from flow_operator.api import wire
 from flow_operator.api.wire import BuildFile, BuildReport, BuildRequest
+from flow_operator.images import runtime
 from flow_operator.images.build import LayersBuilder
 from flow_operator.images.clients import Clients
 from flow_operator.images.credentials import Keychain
@@ -16,7 +19,6 @@ from tests.unit.images.wheels import lock_line, make_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 RUNTIME = {"cloudpickle": "3.1.2", "dask": "2026.8.0", "distributed": "2026.8.0", "click": "8.5.1"}
 
@@ -53,6 +55,9 @@ def environment(monkeypatch: pytest.MonkeyPatch, wheels: Path, uv_cache: Path, t
     monkeypatch.setenv("UV_CACHE_DIR", str(uv_cache))
     monkeypatch.setenv("FLOW_OPERATOR_CACHE_DIR", str(tmp_path / "flow-operator-cache"))
     monkeypatch.setenv("FLOW_OPERATOR_RUNTIME_LOCK", str(wheels / "runtime.lock"))
+    # All of it is compiled in tests/integration.
+    package = Path(wire.__file__).parents[1]
+    monkeypatch.setattr(runtime, "_own_files", lambda: [package / "__init__.py", package / "api" / "wire.py"])
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import sys
 import time
 import zipfile
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import pytest
 
 from flow_operator.images import layers as layers_module
 from flow_operator.images import packages
-from flow_operator.images.bytecode import compile_bytecode
+from flow_operator.images.bytecode import Compiler, compile_bytecode
 from flow_operator.images.layers import Entry, Layer, write_layer
 from flow_operator.images.packages import package_entries, portable_record, portable_script
 from tests.support.registry import FakeRegistry, digest_of
@@ -43,7 +44,7 @@ def installed(tmp_path: Path) -> Callable[[str], Path]:
         with (metadata / "RECORD").open("a") as record:
             record.write(f"bin/sample,sha256={name},1\nsample-1.0.dist-info/INSTALLER,,\n")
         (directory / ".lock").touch()
-        compile_bytecode(directory)
+        compile_bytecode(directory, Compiler(sys.executable))
         return directory
 
     return install

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flow_operator.images import runtime
+from flow_operator.images import bytecode, runtime
 from flow_operator.images.bytecode import here
 from flow_operator.images.errors import BadRequestError
 from flow_operator.images.python_version import libc_of
@@ -45,7 +45,7 @@ def test_the_images_own_runtime_is_taken_where_it_fits(lib: Path, tmp_path: Path
 def test_it_is_installed_where_it_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: Target) -> None:
     asked: list[Target] = []
     monkeypatch.setattr(Uv, "install", lambda _self, _lock, target, _directory: asked.append(target))
-    monkeypatch.setattr("flow_operator.images.packages.compile_bytecode", lambda _directory: None)
+    monkeypatch.setattr(bytecode, "compile_bytecode", lambda _directory, _compiler: None)
     list(runtime_entries(Uv(tmp_path), NO_LOCK, target))
     assert asked == [target]
 
