@@ -1,7 +1,7 @@
 """Layers whose digest depends on their content alone: not on the machine, the user, the hour or the file system.
 
-The tar is PAX, sorted, with times of 0, owner 0:0 and fixed modes. The code layer is not compressed: a few
-kilobytes gain nothing, and its digest is then the same whatever compressed it. Layers of packages are gzip, in
+The tar is PAX, sorted, with times of 0, owner 0:0 and fixed modes. Layers of files are not compressed: see
+`files.py`; their digest is then the same whatever compressed it. Layers of packages are gzip, in
 members of a fixed size that several threads make at once; the header is written here, and only the deflated bytes
 come from zlib. So their diff_id never depends on the zlib build; their digest does where a build is not zlib's own
 code (zlib-ng), and there the cache of `layer_cache.py` still makes a repository agree with itself.

@@ -19,6 +19,7 @@ def make_wheel(
     requires: tuple[str, ...] = (),
     tag: str = "py3-none-any",
     scripts: tuple[str, ...] = (),
+    megabytes: int = 0,
 ) -> Path:
     module = name.replace("-", "_")
     metadata = f"{module}-{version}.dist-info"
@@ -29,6 +30,8 @@ def make_wheel(
         ),
         f"{metadata}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
     }
+    if megabytes:
+        files[f"{module}/data.txt"] = "x" * (megabytes << 20)
     if scripts:
         files[f"{metadata}/entry_points.txt"] = "[console_scripts]\n" + "".join(
             f"{s} = {module}:main\n" for s in scripts
