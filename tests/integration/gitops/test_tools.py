@@ -1,7 +1,7 @@
 """What the tools themselves say: Flux's kstatus library, and the Lua interpreter that Argo CD embeds.
 
-The program is built with Go (1 s where the cluster's tools were built: its modules have the same versions). Argo CD's
-own `util/lua` is not in it: it needs 1,261 packages, among them one that no Go proxy serves.
+The program is built with Go: a second where the cluster's tools were built, since its modules have the same versions.
+Argo CD's own `util/lua` is not in it: it needs 1,261 packages, among them one that no Go proxy serves.
 """
 
 from __future__ import annotations
