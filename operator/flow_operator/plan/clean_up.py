@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..api.flow_run import FINISHED
 from .times import parse, seconds_since
 from .types import Manifest, ObservedRun, Plan, Ref
 
@@ -22,10 +23,20 @@ def clean_up(run: Manifest, seen: ObservedRun, now: datetime) -> Plan:
     expired, ttl = _expired_pods(run, seen, now)
     waits = [each for each in (left, ttl) if each is not None]
     return Plan(
+        status=_looked_at(run),
         delete=(*(Ref.of(each) for each in dask if not _dying(each)), *expired, *_unended(seen)),
         unblock=blocked,
         again_after=min(waits) if waits else None,
     )
+
+
+def _looked_at(run: Manifest) -> dict[str, Any] | None:
+    """A finished run whose spec was changed (cancelled, too late) was looked at: whoever waits for that waits no more."""
+    status, generation = run.get("status") or {}, run["metadata"]["generation"]
+    if status.get("phase") not in FINISHED or status.get("observedGeneration") == generation:
+        return None
+    conditions = [{**each, "observedGeneration": generation} for each in status.get("conditions", ())]
+    return {**status, "observedGeneration": generation, "conditions": conditions}
 
 
 def _dying(manifest: Manifest) -> bool:

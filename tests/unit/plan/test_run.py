@@ -11,6 +11,7 @@ import pytest
 
 from flow_operator.plan import run as run_plan
 from flow_operator.plan.types import ObservedRun, Plan
+from tests.support import kstatus
 from tests.support import makers as m
 from tests.support.condition_rules import violations
 
@@ -463,6 +464,16 @@ class TestCleanUp:
         assert early.again_after == pytest.approx(32)
         late = run_plan.decide(run, seen, m.settings(), m.NOW + timedelta(seconds=90))
         assert [each.kind for each in late.delete] == ["Pod"]
+
+    def test_a_change_that_comes_too_late_is_looked_at_and_changes_nothing(self) -> None:
+        run, _ = self.finished()
+        run["metadata"]["generation"] = 2  # cancelled, say
+        assert kstatus.status(run) == "InProgress"
+        told = run_plan.decide(run, ObservedRun(), m.settings(), m.NOW)
+        seen = m.with_status(run, told.status)
+        assert kstatus.status(seen) == "Current"
+        assert seen["status"]["phase"] == "Succeeded"
+        assert run_plan.decide(seen, ObservedRun(), m.settings(), m.NOW).status is None
 
     def test_a_runner_that_would_wait_for_ever_is_ended(self) -> None:
         run, plan = begun(preRunningDeadlineSeconds=10)
