@@ -31,7 +31,7 @@ def clean_up(run: Manifest, seen: ObservedRun, now: datetime) -> Plan:
 
 
 def _looked_at(run: Manifest) -> dict[str, Any] | None:
-    """A finished run whose spec was changed (cancelled, too late) was looked at: whoever waits for that waits no more."""
+    """A finished run whose spec was changed (cancelled, too late) was looked at: nobody waits for it for ever."""
     status, generation = run.get("status") or {}, run["metadata"]["generation"]
     if status.get("phase") not in FINISHED or status.get("observedGeneration") == generation:
         return None
