@@ -21,6 +21,10 @@ humanize==4.12.0 \\
 """
 
 
+def layers(report: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(layer["kind"], layer["digest"]) for layer in report["layers"]]
+
+
 def test_pod_host_and_a_clean_clone_come_to_one_digest(namespace: Namespace, tmp_path: Path) -> None:
     storage = {"docker": {"baseImage": BASE, "dependencyLock": {"inline": LOCK}, "envVars": {"GREETING": "hello you"}}}
     namespace.apply(deployment("same", FLOW, storage=storage))
@@ -40,6 +44,7 @@ def test_pod_host_and_a_clean_clone_come_to_one_digest(namespace: Namespace, tmp
         "annotations": {"org.opencontainers.image.title": name},
     }
     host = host_digest(request, tmp_path / "host")
+    assert layers(host) == layers(built["status"]["build"])
     assert (host["digest"], host["lock"]) == (digest, built["status"]["build"]["lock"])
     clone = clean_clone(tmp_path / "clone")
     ci = host_digest(request, tmp_path / "ci", checkout=clone, umask=0o077, **ELSEWHERE)

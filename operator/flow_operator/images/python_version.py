@@ -37,8 +37,9 @@ def python_of(base: Base) -> str:
 
 def release_of(config: dict[str, Any]) -> str:
     """The exact version of a base's Python, where it says so (official images do); else empty."""
-    match = _RELEASE.fullmatch(_said(config))
-    return match.group() if match else ""
+    label, variable = _said(config)
+    minor = _declared(config)
+    return next((said for said in (label, variable) if _RELEASE.fullmatch(said) and said.startswith(f"{minor}.")), "")
 
 
 def libc_of(config: dict[str, Any]) -> str:
@@ -48,14 +49,16 @@ def libc_of(config: dict[str, Any]) -> str:
 
 
 def _declared(config: dict[str, Any]) -> str:
-    match = _MINOR.match(_said(config))
+    label, variable = _said(config)
+    match = _MINOR.match(label or variable)
     return match.group() if match else ""
 
 
-def _said(config: dict[str, Any]) -> str:
+def _said(config: dict[str, Any]) -> tuple[str, str]:
+    """What the label and the variable say, whatever that is."""
     settings = config.get("config") or {}
     environment = dict(line.partition("=")[::2] for line in settings.get("Env") or ())
-    return str((settings.get("Labels") or {}).get(PYTHON_LABEL) or environment.get("PYTHON_VERSION", ""))
+    return str((settings.get("Labels") or {}).get(PYTHON_LABEL) or ""), environment.get("PYTHON_VERSION", "")
 
 
 def _found(base: Base) -> str:
