@@ -12,6 +12,7 @@ import kopf
 from ..api.flow_run import FINISHED
 from ..api.labels import API_VERSION, DEPLOYMENT_UID, GROUP, SELECTOR
 from ..kube.errors import KubeError, NotFound
+from ..plan.schedule import wants_room
 from .observe import references, runs_of
 from .store import Key, Manifest, Store, key_of, labels_of, owner_key
 
@@ -108,10 +109,11 @@ class Watches:
             self._queue.add(owner)
 
     def _tell_siblings(self, run: Manifest) -> None:
-        """A run that replaces an earlier one waits for its end; the earlier one must hear of it."""
+        """A run that replaces earlier ones waits for their end, and they must hear of it."""
         uid, namespace = labels_of(run).get(DEPLOYMENT_UID, ""), run["metadata"]["namespace"]
         for each in runs_of(self._store, uid, namespace):
-            if (each.get("status") or {}).get("phase") not in FINISHED:
+            unfinished = (each.get("status") or {}).get("phase") not in FINISHED
+            if unfinished and (wants_room(each) or wants_room(run)):
                 self._queue.add(key_of(each))
 
     def _tell_waiting_runs(self, deployment: Key) -> None:

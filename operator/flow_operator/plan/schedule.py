@@ -218,20 +218,21 @@ def was_scheduled(run: Manifest) -> bool:
 
 def replaced_by(run: Manifest, runs: Sequence[Manifest]) -> str | None:
     """Return the latest later run of the same schedule that wants this one cancelled."""
-    later = [each for each in runs if _tick(each) > _tick(run) and _wants_room(each)]
+    later = [each for each in runs if _tick(each) > _tick(run) and wants_room(each)]
     return max(later, key=_tick)["metadata"]["name"] if later else None
 
 
 def replaces(run: Manifest, runs: Sequence[Manifest]) -> str | None:
     """Return an earlier run of the same schedule that has not ended, and that this one waits for."""
-    if not _wants_room(run):
+    if not wants_room(run):
         return None
     earlier = (each for each in _by_tick(runs) if _tick(each) < _tick(run) and _phase(each) not in FINISHED)
     return next((each["metadata"]["name"] for each in earlier), None)
 
 
-def _wants_room(run: Manifest) -> bool:
-    return labels.REPLACES in run["metadata"]["annotations"]
+def wants_room(run: Manifest) -> bool:
+    """Return whether earlier runs of its schedule are to be cancelled for a run."""
+    return labels.REPLACES in (run["metadata"].get("annotations") or {})
 
 
 def run_of(deployment: Manifest, schedule: Schedule, tick: datetime) -> Manifest:

@@ -190,3 +190,17 @@ async def test_replace_stops_the_earlier_run_first_and_the_two_never_run_togethe
     await settle()
     assert [each["status"]["phase"] for each in runs(world)] == ["Cancelled", "SettingUp"]
     assert not [text for each in runs(world) for text in violations(each)]
+
+
+@pytest.mark.parametrize(("policy", "told"), [("Replace", 2), ("Allow", 1)])
+async def test_only_where_runs_replace_each_other_is_one_the_others_news(policy: str, told: int) -> None:
+    world = a_world(concurrencyPolicy=policy)
+    await ready(world)
+    for minute in (1, 2):
+        world.seconds = 60 * minute
+        await world.settle()
+    world.start()
+    world.look()
+    later = max(runs(world), key=lambda each: str(each["metadata"]["name"]))
+    Watches(world.store, world.queue, m.settings()).tell(later)
+    assert world.queue.depth == 1 + told, "the deployment, and runs"
