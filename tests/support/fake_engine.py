@@ -46,7 +46,7 @@ class Container:
     wait_error: Exception | None = None
 
 
-PYTHON = Container(out='["3.11", "glibc"]\n')
+PYTHON = Container(out='["3.11.2", "glibc"]\n')
 
 
 @dataclass
@@ -73,9 +73,11 @@ class FakeEngine:
     containers: list[Container | Exception] = field(default_factory=list)
     errors: dict[str, Exception] = field(default_factory=dict)  # by method
     asked: list[str] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)  # image by name
     builds: list[Built] = field(default_factory=list)
     credentials: list[Any] = field(default_factory=list)
     created: list[dict[str, Any]] = field(default_factory=list)
+    taken: dict[str, str] = field(default_factory=dict)  # names that another build takes while one is pushed
     about: dict[str, Any] = field(default_factory=lambda: {"ApiVersion": "1.41", "Os": "linux"})
 
     def __call__(self, url: str, tls: Any, version: str, timeout: int) -> FakeEngine:
@@ -98,6 +100,8 @@ class FakeEngine:
         self._asked("inspect", name)
         if name == BUILT_ID:
             return next(iter(self.images.values()))
+        if name in self.tags:
+            return {"Id": self.tags[name]}
         if name not in self.images:
             raise api_error(404, f"No such image: {name}")
         return self.images[name]
@@ -109,6 +113,7 @@ class FakeEngine:
 
     def push(self, repository: str, *, tag: str, auth_config: Any, **_: Any) -> list[Any]:
         self._asked("push", f"{repository}:{tag}")
+        self.tags.update(self.taken)
         self.credentials.append(auth_config)
         return self.push_lines
 
@@ -155,6 +160,7 @@ class FakeEngine:
 
     def tag(self, image: str, repository: str, tag: str, *, force: bool) -> None:
         self._asked("tag", f"{repository}:{tag}")
+        self.tags[f"{repository}:{tag}"] = image
 
     def remove_image(self, name: str, *, noprune: bool) -> None:
         self._asked("remove", name)

@@ -34,19 +34,19 @@ from flow_operator.images.errors import (
     BaseImageNotFoundError,
     BuildError,
     EngineError,
+    EngineFailedError,
     RegistryError,
     TagLostError,
     disk_errors,
 )
 from flow_operator.images.files import file_layers
-from flow_operator.images.image import LOCK_ANNOTATION, environment
+from flow_operator.images.image import annotations_for, environment, labels_for
 from flow_operator.images.package_layers import PackageLayers
 from flow_operator.images.probe import PROBE, Found, found
 from flow_operator.images.progress import Progress, Stages, silent
-from flow_operator.images.python_version import PYTHON_LABEL
 from flow_operator.images.reference import parse_reference
 from flow_operator.images.retries import Retries
-from flow_operator.images.runtime import RUNTIME_LABEL, Runtime, runtime_of
+from flow_operator.images.runtime import Runtime, runtime_of
 from flow_operator.images.uv import Target, Uv
 
 if TYPE_CHECKING:
@@ -166,7 +166,8 @@ class _Build:
         known = self._engine.image(image) or base
         python = self._python(image)
         config = known.get("Config") or {}
-        target = Target(python.python, str(known.get("Architecture") or self._plan.architecture), python.libc)
+        architecture = str(known.get("Architecture") or self._plan.architecture)
+        target = Target(python.python, architecture, python.libc, python.release)
         runtime = runtime_of({"config": config}, python.python)
         self._lock = self._checked_lock(runtime, target)
         content = Content(
@@ -235,10 +236,10 @@ class _Build:
         return dict(line.partition("=")[::2] for line in after if line not in before)
 
     def _labels(self, config: Mapping[str, Any], python: Found, runtime: Runtime) -> dict[str, str]:
-        said = (config.get("Labels") or {}).get(RUNTIME_LABEL)
-        pins = " ".join(f"{name}=={version}" for name, version in sorted(runtime.versions.items()))
-        lock = {LOCK_ANNOTATION: self._lock.digest} if self._lock else {}
-        return {PYTHON_LABEL: python.python, RUNTIME_LABEL: said or pins, **lock, **self._plan.annotations}
+        """An engine's images have no annotations: what they would say is in the labels."""
+        lock = self._lock.digest if self._lock else ""
+        said = annotations_for(python.python, runtime, lock)
+        return {**labels_for(python.release, runtime, {"config": config}), **said, **self._plan.annotations}
 
     def _built(self, dockerfile: Dockerfile, context: Context) -> str:
         file = self._work / "context.tar"
@@ -281,16 +282,19 @@ class _Build:
             self._progress(f"{name} stays in the engine, as was asked.")
             return report
         with self._stages.stage("push"):
-            report["digest"], report["uploadedBytes"] = self._pushed(tag)
+            report["digest"], report["uploadedBytes"] = self._pushed(image, tag)
             report["image"] = f"{self._plan.repository}@{report['digest']}"
         self._removed(name)
         return report
 
-    def _pushed(self, tag: str) -> tuple[str, int]:
+    def _pushed(self, image: str, tag: str) -> tuple[str, int]:
         repository, target = self._plan.repository, self._plan.target
         credential = self._seams.keychain.find(target.registry)
         self._progress(f"Pushing {repository}:{tag}.")
         digest, size = self._seams.retries.run(lambda: self._engine.push(repository, tag, credential, self._progress))
+        now = self._engine.image(f"{repository}:{tag}") or {}
+        if now.get("Id") != image:
+            raise EngineFailedError(f"Another build has taken the name {repository}:{tag} while this one was pushed.")
         self._compare(tag, digest)
         return digest, size
 

@@ -101,9 +101,9 @@ def python_path(existing: str) -> str:
     return ":".join(dict.fromkeys(place for place in places if place))
 
 
-def labels_for(python: str, runtime: Runtime, base: Base) -> dict[str, str]:
+def labels_for(python: str, runtime: Runtime, config: Mapping[str, Any]) -> dict[str, str]:
     """What an image says of itself, so that it can be a base too: its Python and its runtime's versions."""
-    said = (base.config.get("config") or {}).get("Labels") or {}
+    said = (config.get("config") or {}).get("Labels") or {}
     versions = {**runtime.versions, "flow-operator": runtime.release}
     pins = " ".join(f"{name}=={version}" for name, version in sorted(versions.items()))
     return {PYTHON_LABEL: python, RUNTIME_LABEL: said.get(RUNTIME_LABEL) or pins}

@@ -12,7 +12,7 @@ from flow_operator.images.python_version import OLDEST
 if TYPE_CHECKING:
     from flow_operator.images.engine import Ran
 
-_PROGRAM = "import json, platform, sys; print(json.dumps(['%d.%d' % sys.version_info[:2], platform.libc_ver()[0]]))"
+_PROGRAM = "import json, platform, sys; print(json.dumps([platform.python_version(), platform.libc_ver()[0]]))"
 PROBE = ("python3", "-I", "-S", "-c", _PROGRAM)
 
 
@@ -20,16 +20,22 @@ PROBE = ("python3", "-I", "-S", "-c", _PROGRAM)
 class Found:
     """A Python in an image."""
 
-    python: str  # minor version: "3.12"
+    release: str  # "3.12.4"
     libc: str  # "gnu" or "musl"
+
+    @property
+    def python(self) -> str:
+        """The minor version: "3.12"."""
+        return ".".join(self.release.split(".")[:2])
 
 
 def found(image: str, ran: Ran) -> Found:
     """Read the probe's answer."""
     try:
-        python, libc = json.loads(ran.out)
+        release, libc = json.loads(ran.out)
     except ValueError:
         raise BaseImageHasNoPythonError(f"{image} has no Python that runs.") from None
-    if tuple(map(int, python.split("."))) < OLDEST:
-        raise BaseImageHasNoPythonError(f"{image} has Python {python}; flows need 3.11 or newer.")
-    return Found(python, "gnu" if libc == "glibc" else "musl")
+    python = Found(release, "gnu" if libc == "glibc" else "musl")
+    if tuple(map(int, python.python.split("."))) < OLDEST:
+        raise BaseImageHasNoPythonError(f"{image} has Python {python.python}; flows need 3.11 or newer.")
+    return python

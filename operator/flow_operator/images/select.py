@@ -34,6 +34,7 @@ def builder_for(request: BuildRequest, *, progress: Progress = silent, keychain:
         keychain = keychain_of_secret(secret, Path(os.environ.get("DOCKER_CONFIG", "/")))
     kind = asked.get("builder", LAYERS)
     if kind == LAYERS:
+        _refuse_docker_only(request)
         from flow_operator.images.build import LayersBuilder
 
         return LayersBuilder(progress=progress, keychain=keychain)
@@ -42,3 +43,10 @@ def builder_for(request: BuildRequest, *, progress: Progress = silent, keychain:
 
         return DockerBuilder(progress=progress, keychain=keychain)
     raise BadRequestError(f"There is no builder {kind!r}.", remedy=f"Use {LAYERS} or {DOCKER}.")
+
+
+def _refuse_docker_only(request: BuildRequest) -> None:
+    """What layers cannot do is not left out in silence."""
+    asked = [key for key in ("extraCommands", "localImage") if isinstance(request, dict) and request.get(key)]
+    if asked:
+        raise BadRequestError(f"{asked[0]} needs an engine, which the builder {LAYERS} has not.", remedy="Use Docker.")

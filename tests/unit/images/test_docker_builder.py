@@ -179,7 +179,6 @@ def test_a_base_without_the_runtime_gets_it(build: Build, engine: FakeEngine) ->
     [name] = [tag.partition(" ")[2] for tag in engine.asked if tag.startswith("tag flow-operator-runtime:")]
     assert f"COPY --from={name} /opt/flow-operator/lib /opt/flow-operator/lib" in one.dockerfile
     assert PINS.split()[0] in next(value for value in one.arguments.values() if "cloudpickle==" in value)
-    engine.images[name] = an_image()
     engine.created.clear()
     build()
     assert len(engine.builds) == 3  # the engine has the runtime
@@ -229,7 +228,7 @@ def test_another_python_is_a_warning(build: Build, said: list[str]) -> None:
     ("answer", "reason"),
     [
         (Container(code=1, err="no"), "BaseImageHasNoPython"),
-        (Container(out='["3.9", "glibc"]'), "BaseImageHasNoPython"),
+        (Container(out='["3.9.1", "glibc"]'), "BaseImageHasNoPython"),
         (api_error(400, 'exec: "python3": executable file not found in $PATH'), "BaseImageHasNoPython"),
         (api_error(500, "no space left on device"), "EngineDiskFull"),
     ],
@@ -362,6 +361,13 @@ def test_a_registry_that_only_the_engine_reaches_is_not_asked(build: Build, said
 def test_a_push_without_a_digest_is_none(build: Build, engine: FakeEngine) -> None:
     engine.push_lines = [{"status": "v1: pushed"}]
     assert error_of(build).reason == "EngineFailed"
+
+
+def test_a_name_that_another_build_has_taken(build: Build, engine: FakeEngine) -> None:
+    engine.taken = {"registry.test/team/squares:v1": "sha256:other"}
+    error = error_of(build)
+    assert (error.reason, error.retryable) == ("EngineFailed", True)
+    assert "Another build has taken the name" in error.message
 
 
 def test_what_went_is_counted(build: Build, engine: FakeEngine) -> None:

@@ -25,7 +25,9 @@ def test_which_builder(request_: BuildRequest, kind: type) -> None:
     assert type(builder_for(request_)) is kind
 
 
-@pytest.mark.parametrize("request_", [{"builder": "Kaniko"}, {"builder": None}, [], None])
+@pytest.mark.parametrize(
+    "request_", [{"builder": "Kaniko"}, {"builder": None}, [], None, {"extraCommands": ["true"]}, {"localImage": True}]
+)
 def test_a_request_nobody_can_build(request_: Any) -> None:
     with pytest.raises(BadRequestError):
         build_image(cast("BuildRequest", request_))
