@@ -54,7 +54,9 @@ def host_digest(
 
 def clean_clone(folder: Path) -> Path:
     """This repository as CI has it: a clone, with what is changed and not committed yet."""
-    subprocess.run(["git", "-c", "advice.detachedHead=false", "clone", "-q", "--no-hardlinks", str(ROOT), str(folder)], check=True)
+    subprocess.run(
+        ["git", "-c", "advice.detachedHead=false", "clone", "-q", "--no-hardlinks", str(ROOT), str(folder)], check=True
+    )
     changed = subprocess.run(
         ["git", "ls-files", "--modified", "--others", "--exclude-standard", "operator", "requirements"],
         cwd=ROOT, capture_output=True, text=True, check=True,

@@ -100,7 +100,7 @@ def _lock(file: BuildFile | None) -> LockFile | None:
     check_keys(file, "The lock")
     name = file["path"]
     try:
-        return LockFile(name, _verified(file).decode())
+        return LockFile(name, _verified(file).decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise InvalidLockError(f"{name} is no text.") from None
 

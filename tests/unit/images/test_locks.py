@@ -267,6 +267,11 @@ def test_a_request_whose_lock_is_no_file(build: Build, broken: Any) -> None:
         build(lock=broken)
 
 
+def test_a_lock_as_windows_writes_it(build: Build, lock: Any, wheels: Path) -> None:
+    text = lines_of(wheels, "pandas-3.0").replace(" --hash", " \\\n    --hash").replace("\n", "\r\n")
+    assert "image" in build(lock=lock(f"\ufeff{text}"))
+
+
 def test_a_lock_that_is_no_text(build: Build, tmp_path: Path) -> None:
     file = tmp_path / "uv.lock"
     file.write_bytes(b"\xff\xfe")
