@@ -33,17 +33,11 @@ class Progress:
         if text == self._said:
             return
         self._said = text
-        if self._moving is not None:
+        if self._moving is None:
+            self._screen.say(self._screen.paint(text))
+        else:
             self._moving.update(text)
-        self._screen.say(self._screen.paint(text))
-
-    def note(self, text: str) -> None:
-        """Show what goes on."""
-        if text != self._said:
-            self._said = text
-            if self._moving is not None:
-                self._moving.update(text)
-            self._screen.say(text)
+            self._above(self._screen.paint(text))
 
     def log(self, source: str, line: str) -> None:
         """Show a line of a log; on stdout, unless a machine reads there."""
@@ -51,13 +45,23 @@ class Progress:
         if self._screen.color:
             colour = self._colours.setdefault(source, LOG_COLOURS[len(self._colours) % len(LOG_COLOURS)])
             prefix = click.style(prefix, fg=colour)
-        click.echo(f"{prefix}{line}", err=self._screen.machine)
+        if self._moving is None:
+            click.echo(f"{prefix}{line}", err=self._screen.machine)
+        else:
+            self._above(f"{prefix}{line}")
+
+    def _above(self, text: str) -> None:
+        """Put a line above the one that moves, which only rich knows how to do."""
+        from rich.text import Text
+
+        if self._moving is not None:
+            self._moving.console.print(Text.from_ansi(text))
 
 
 @contextmanager
 def shown(screen: Screen) -> Iterator[Progress]:
     """Show progress for the length of a block."""
-    if not screen.terminal or screen.quiet:
+    if not screen.terminal or screen.quiet or screen.machine:
         yield Progress(screen)
         return
     with screen.console().status("Waiting for the operator", spinner="dots") as moving:
