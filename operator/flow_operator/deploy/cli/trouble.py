@@ -55,6 +55,9 @@ def _of_kubernetes(error: BaseException | None) -> Trouble | None:
             return Trouble(f"The cluster refused it: {said}", "Correct what it names.", FAILED)
         case errors.NotFound():
             return Trouble(_sentence(said), "Check the name and the namespace: kubectl flow status", USAGE)
+        case errors.Conflict():
+            remedy = "Somebody else manages it, Git perhaps: change it there, with what kubectl flow render prints."
+            return Trouble(_sentence(said), remedy, FAILED)
         case errors.KubeError():
             return Trouble(_sentence(said), "Try again.", FAILED)
     return None
