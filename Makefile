@@ -93,5 +93,5 @@ clean: ## Delete the cluster, .venv and our caches in this folder.
 purge: clean ## Also delete the binaries and images built for the cluster (the next one takes minutes).
 	@tests/cluster/cluster purge
 
-$(VENV): requirements/dev.lock
+$(VENV): requirements/dev.lock pyproject.toml  # versions from the one, console scripts from the other
 	@$(STEP) "Python environment in .venv" hack/venv

@@ -183,6 +183,20 @@ def test_logs_of_a_watched_run(kubectl_flow: Call, server: ApiServer) -> None:
     assert said.out == "[flow] one\n[flow] two\nSucceeded in 2s\n"
 
 
+def test_a_run_is_watched_without_its_logs_where_they_may_not_be_read(kubectl_flow: Call, server: ApiServer) -> None:
+    server.put(makers.a_ready_deployment())
+    server.forbidden.add(("GET", "pods"))
+    operator_ends_runs(server)
+    said = kubectl_flow("run", "squares", "--logs")
+    assert said.code == 0
+    assert said.out.count("[logs] cannot be shown: pods is forbidden") == 1
+    assert said.out.endswith("Succeeded in 2s\n")
+    server.put(finished(makers.a_run()))
+    alone = kubectl_flow("logs", "squares-1")
+    assert alone.code == 3
+    assert "You may not do this: pods is forbidden" in alone.err
+
+
 # logs
 
 

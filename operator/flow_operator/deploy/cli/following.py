@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...api import labels
 from ...api.flow_run import FINISHED
-from ...kube.errors import Expired, KubeError, Refused, Unavailable
+from ...kube.errors import Expired, Forbidden, KubeError, Unavailable
 from .trouble import TIMEOUT, USAGE, Trouble
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class Logs:
     selector: str
     sink: Callable[[str, str], None]
     _streams: dict[tuple[str, str, int], asyncio.Task[None]] = field(default_factory=dict)
+    _complained: bool = False
 
     async def show(self) -> int:
         """Show what is there; the number of containers that had something to show."""
@@ -90,12 +91,18 @@ class Logs:
         return len(self._streams)
 
     async def follow_until(self, ended: asyncio.Event) -> None:
-        """Show what comes until the run has ended, and the last lines after it."""
+        """Show what comes until the run has ended, and the last lines after it.
+
+        Logs that cannot be had are said once, and are no reason not to follow the run.
+        """
         watching = asyncio.create_task(self._watch())
         await ended.wait()
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
-        await self.show()  # what began and ended between two looks
+        try:
+            await self.show()  # what began and ended between two looks
+        except KubeError as error:
+            self._complain(error)
         if self._streams:
             _, late = await asyncio.wait(self._streams.values(), timeout=DRAIN)
             for each in late:
@@ -110,6 +117,9 @@ class Logs:
                         self._begin(pod)
             except (Unavailable, Expired):
                 await asyncio.sleep(PAUSE)
+            except KubeError as error:
+                self._complain(error)
+                return
 
     def _begin(self, pod: Manifest) -> None:
         for key in _begun(pod):
@@ -121,11 +131,17 @@ class Logs:
         try:
             async for line in self.api.logs(self.namespace, name, container, follow=follow):
                 self.sink(short_name(pod, container), line)
-        except Refused as error:
-            if " cannot " in str(error):  # RBAC: no other log will come either
+        except Forbidden as error:  # no other log will come either
+            if not follow:
                 raise
+            self._complain(error)
         except KubeError:  # the pod is gone, and its log with it
             return
+
+    def _complain(self, error: KubeError) -> None:
+        if not self._complained:
+            self._complained = True
+            self.sink("logs", f"cannot be shown: {error}")
 
 
 def of_run(run: Manifest, component: str = "all") -> str:
