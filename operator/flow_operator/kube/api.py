@@ -264,6 +264,8 @@ async def _load(settings: client.Configuration, file: str, context: str | None) 
         loader = await config.load_kube_config(config_file=file, context=context, client_configuration=settings)
     except (ConfigException, yaml.YAMLError, OSError, KeyError, TypeError, AttributeError, ValueError) as error:
         said = str(error).strip().partition("\n")[0]
+        if context and "contexts" in said:
+            raise NotConfigured(f"the kubeconfig {file} has no context {context!r}") from error
         raise NotConfigured(f"the kubeconfig {file} cannot be used: {said}") from error
     return str(loader.current_context["context"].get("namespace") or "default")
 

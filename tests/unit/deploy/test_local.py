@@ -176,6 +176,10 @@ def test_what_cannot_be_asked(kubectl_flow: Call, file: str) -> None:
     unknown = kubectl_flow("run", "--local", file, "-p", "n=1", "-p", "m=1")
     assert unknown.code == 2
     assert "(unknown: m)" in unknown.err
+    wrong = kubectl_flow("run", "--local", file, "-p", "n=four")
+    assert wrong.code == 1
+    assert "parameter 'n' must be int, not str" in wrong.err
+    assert wrong.err.endswith("Give parameters that the flow takes.\n")
     nowhere = kubectl_flow("run", "--local", file.replace("flow.py", "flo.py"))
     assert nowhere.code == 2
     assert "Did you mean flow.py?" in nowhere.err

@@ -61,7 +61,7 @@ def test_what_an_error_leaves_running_is_ended(server: ApiServer, kubeconfig: st
         ("{", None, "cannot be used"),
         ("apiVersion: v1\nkind: Config\n", None, "cannot be used"),
         ("- a list\n", None, "cannot be used"),
-        ("ours", "elsewhere", "elsewhere"),
+        ("ours", "elsewhere", "has no context 'elsewhere'"),
     ],
 )
 def test_a_kubeconfig_that_is_no_use(

@@ -35,6 +35,13 @@ CALLBACKS_ENV = "FLOW_OPERATOR_CALLBACKS"
 HOOKS_PROGRAM = Path(__file__).parents[2] / "runner" / "hooks.py"  # run by path, as in a pod
 PATIENCE = 10.0  # seconds on top of their own limits, for processes to end by themselves
 
+# Of what shows no traceback of the author's own code.
+REMEDIES = {
+    "BadParameters": "Give parameters that the flow takes.",
+    "BadExecutor": "Correct the executor and its executor_kwargs in the flow's environment.",
+    "SchedulerUnreachable": "See whether a Dask scheduler listens at the address in the flow's environment.",
+}
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -235,5 +242,5 @@ def _why(outcome: Outcome, report: wire.RunReport, callbacks: list[str], limit: 
     why = verdict.failure(pod, ended, report, outcome.receipts, tuple(callbacks))
     if why is None:
         return None
-    above = " Its traceback is above." if "error" in report else ""
-    return trouble.Trouble(f"Failed ({why.reason}): {why.message}", above.strip(), outcome.code or trouble.FAILED)
+    remedy = REMEDIES.get(why.reason, "Its traceback is above.")
+    return trouble.Trouble(f"Failed ({why.reason}): {why.message}", remedy, outcome.code or trouble.FAILED)
