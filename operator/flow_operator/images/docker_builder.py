@@ -166,19 +166,20 @@ class _Build:
         known = self._engine.image(image) or base
         python = self._python(image)
         config = known.get("Config") or {}
+        user = config.get("User") or ""
         architecture = str(known.get("Architecture") or self._plan.architecture)
         target = Target(python.python, architecture, python.libc, python.release)
         runtime = runtime_of({"config": config}, python.python)
         self._lock = self._checked_lock(runtime, target)
         content = Content(
-            runtime=self._runtime(runtime.lock, target) if runtime.lock else "",
+            runtime=self._runtime(runtime.lock, target, image, user) if runtime.lock else "",
             dependencies=bool(self._plan.wanted),
             files=tuple(files),
             variables=self._variables(config),
             labels=self._labels(config, python, runtime),
             salt="" if self._plan.wanted.pinned else uuid.uuid4().hex,
         )
-        dockerfile = finished(image, config.get("User") or "", content, pip_settings(secret=True))
+        dockerfile = finished(image, user, content, pip_settings(secret=True))
         return self._built(dockerfile, Context(dockerfile.text, self._packages(runtime), files))
 
     def _python(self, image: str) -> Found:
@@ -195,7 +196,7 @@ class _Build:
             self._progress(f"Warning: {reference} has Python {python.python}, and the flow was written with {author}.")
         return python
 
-    def _runtime(self, lock: Lock, target: Target) -> str:
+    def _runtime(self, lock: Lock, target: Target, image: str, user: str) -> str:
         """The image that holds the runtime: the engine has it since the first build that needed it."""
         layers = PackageLayers(target, None, self._work, self._stages, self._progress)
         key = layers.runtime_key(lock)[:24]
@@ -203,7 +204,7 @@ class _Build:
         if self._engine.image(name) is None:
             layers.runtime(lock)
             archive = {"runtime.tar.gz": self._work / "runtime.tar.gz"}
-            dockerfile = runtime_alone()
+            dockerfile = runtime_alone(image, user)
             self._engine.tag(self._built(dockerfile, Context(dockerfile.text, archives=archive)), _RUNTIME, key)
         return name
 

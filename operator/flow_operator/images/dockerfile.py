@@ -31,6 +31,12 @@ _SALT = "FLOW_OPERATOR_SALT"
 
 # Where there is no pip yet (a command may install Python), there is none to upgrade.
 _UPGRADE_PIP = "if python3 -m pip --version >/dev/null 2>&1; then python3 -m pip install --quiet --upgrade pip; fi"
+# What cannot be compiled (templates) is left as it is; on a read-only root nobody could do it later.
+_COMPILE = (
+    "import compileall, py_compile, re; "
+    f"compileall.compile_dir({LIB_DIR!r}, quiet=2, workers=0, rx=re.compile('/tests/'), "
+    "invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)"
+)
 
 
 @dataclass(frozen=True)
@@ -103,9 +109,17 @@ def finished(base: str, user: str, content: Content, settings: Mapping[str, str]
     return Dockerfile(tuple(steps), {**stage, **named})
 
 
-def runtime_alone() -> Dockerfile:
-    """An image of nothing but the runtime."""
-    return Dockerfile((Step("", "FROM scratch"), Step("", "ADD runtime.tar.gz /")), {})
+def runtime_alone(base: str, user: str) -> Dockerfile:
+    """An image of nothing but the runtime, with bytecode of the base's very Python."""
+    steps = [
+        Step("", f"FROM {base} AS compiled"),
+        *_as_root(user),
+        Step("", "ADD runtime.tar.gz /"),
+        Step("bytecode", _run(["python3", "-c", _COMPILE])),
+        Step("", "FROM scratch"),
+        Step("", f"COPY --from=compiled {LIB_DIR} {LIB_DIR}"),
+    ]
+    return Dockerfile(tuple(steps), {})
 
 
 def _dependencies(base: str, user: str, settings: Mapping[str, str]) -> list[Step]:
