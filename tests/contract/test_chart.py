@@ -111,6 +111,7 @@ def test_the_readme_explains_every_value() -> None:
         ("logLevel=LOUD", "value must be one of"),
         ("image.digest=latest", "does not match pattern"),
         ("registries.reg.endpoint=kind-registry:5000", "does not match pattern"),
+        ("registries.reg.insecure=maybe", "got string, want boolean"),
         ("registry=https://registry.example.com/flows", "at '/registry'"),
         ("watchNamespaces={Team_A}", "does not match pattern"),
         ("dockerEngine.url=unix:///var/run/docker.sock", "does not match pattern"),
@@ -145,6 +146,7 @@ def test_the_settings_file_is_what_the_operator_reads(tmp_path: Path) -> None:
     assert loaded.leader_election.namespace == "system"
     assert loaded.image_pull_secrets == ("pull",)
     assert loaded.registries["localhost:5001"].endpoint == "http://kind-registry:5000"
+    assert not loaded.registries["localhost:5001"].insecure
     assert loaded.docker_engine.url == "tcp://docker:2376"
     assert loaded.docker_engine.tls_secret == "engine"
     assert loaded.ca_bundle == "/etc/flow-operator/ca/ca.crt"

@@ -22,6 +22,7 @@ class RegistrySetting(_Setting):
     """How a registry's public name is reached from inside the cluster."""
 
     endpoint: str
+    insecure: bool = False  # do not verify its certificate
 
 
 class PackageIndex(_Setting):

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from flow_operator.images.registry import Repository
 
 
+# The variants that need no younger a machine than the architecture's first.
+_BASELINE = {"amd64": ("", "v1"), "arm64": ("", "v8")}
+
+
 @dataclass(frozen=True)
 class Base:
     """An image to put layers on."""
@@ -88,10 +92,14 @@ def _config(descriptor: Descriptor, repository: Repository, cache: HostCache) ->
 
 
 def _chosen(reference: Reference, index: dict[str, Any], architecture: str) -> str:
-    """The digest for linux on an architecture. Of several variants the first, as the index's author ordered them."""
+    """The digest for linux on an architecture: of several variants the one that every machine of it can run."""
     platforms = [(entry.get("platform") or {}, entry["digest"]) for entry in index.get("manifests", ())]
-    for platform, digest in platforms:
-        if platform.get("os") == "linux" and platform.get("architecture") == architecture:
-            return str(digest)
+    fitting = [
+        (platform.get("variant", "") not in _BASELINE.get(architecture, ("",)), str(digest))
+        for platform, digest in platforms
+        if platform.get("os") == "linux" and platform.get("architecture") == architecture
+    ]
+    if fitting:
+        return min(fitting, key=lambda found: found[0])[1]
     offered = sorted({platform.get("architecture", "") for platform, _ in platforms} - {"", "unknown"})
     raise BaseImageNotFoundError(f"{reference} has no image for linux/{architecture}, only for {', '.join(offered)}.")

@@ -166,7 +166,7 @@ class _Build:
     def _image(self, base: Base, target: Target, packages: _Packages, code: tuple[Layer, ...]) -> Image:
         layers = (*(made.layer for made in packages.made), *code)
         labels = labels_for(target.release or target.python, packages.runtime, base.config)
-        annotations = annotations_for(target.python, packages.runtime, packages.lock)
+        annotations = annotations_for(self._target.name, target.python, packages.runtime, packages.lock)
         return compose(base, layers, self._plan.env, labels, {**annotations, **self._plan.annotations})
 
     def _keep(self, packages: _Packages) -> None:

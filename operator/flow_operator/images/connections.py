@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flow_operator.images.clients import Trust
 from flow_operator.images.connection import Connection
-from flow_operator.images.endpoints import endpoint_of
+from flow_operator.images.endpoints import endpoint_of, trust_of
 from flow_operator.images.registry import Repository
 
 if TYPE_CHECKING:
@@ -35,10 +34,8 @@ class Connections:
         return Repository(self._open[registry], reference.repository)
 
     def _connect(self, registry: str) -> Connection:
-        written = self._plan.registries.get(registry, {})
         endpoint = endpoint_of(registry, self._plan.registries)
-        trust = Trust.now(written.get("ca", ""), insecure=written.get("insecure", False))
-        client = self._clients.client(registry, endpoint, trust)
+        client = self._clients.client(registry, endpoint, trust_of(registry, self._plan.registries))
         login = self._clients.login(registry, endpoint, self._keychain, self._scopes(registry))
         return Connection(registry, endpoint, client, login, self._retries)
 

@@ -1,4 +1,4 @@
-"""Where a registry's public name is reached from here; plain HTTP only where somebody wrote it."""
+"""Where a registry's public name is reached from here, and whom to trust there; plain HTTP only where it is written."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from flow_operator.images.clients import Trust
 from flow_operator.images.errors import BadRequestError
 
 if TYPE_CHECKING:
@@ -28,6 +29,18 @@ def endpoint_of(registry: str, registries: Mapping[str, RegistryEndpoint]) -> st
     # A name nobody mapped that means this very machine: plain HTTP, as docker does.
     scheme = "http" if urlsplit(f"//{registry}").hostname in _LOOPBACK else "https"
     return f"{scheme}://{registry}"
+
+
+def trust_of(registry: str, registries: Mapping[str, RegistryEndpoint]) -> Trust:
+    """Whom to believe that it is the registry: what is written of another one does not count."""
+    written = registries.get(registry, {})
+    ca, insecure = written.get("ca", ""), written.get("insecure", False)
+    if not isinstance(ca, str) or not isinstance(insecure, bool):
+        raise BadRequestError(
+            f"registries has a ca of {registry} that is not a file's name, or an insecure that is not true or false.",
+            remedy="Write registries as name: {endpoint: https://host:port, ca: file, insecure: false}.",
+        )
+    return Trust.now(ca, insecure=insecure)
 
 
 def _checked(registry: str, url: str) -> str:

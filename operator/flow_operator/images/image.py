@@ -90,7 +90,7 @@ def _step(layer: Layer, created: str) -> dict[str, str]:
 def environment(base: list[str], env: Mapping[str, str]) -> list[str]:
     """A base's environment with a request's on top, and our directories first on PYTHONPATH."""
     variables = dict(line.partition("=")[::2] for line in base)
-    variables.update(env)
+    variables.update(sorted(env.items()))
     variables["PYTHONPATH"] = python_path(variables.get("PYTHONPATH", ""))
     return [f"{name}={value}" for name, value in variables.items()]
 
@@ -109,9 +109,10 @@ def labels_for(python: str, runtime: Runtime, config: Mapping[str, Any]) -> dict
     return {PYTHON_LABEL: python, RUNTIME_LABEL: said.get(RUNTIME_LABEL) or pins}
 
 
-def annotations_for(python: str, runtime: Runtime, lock: str) -> dict[str, str]:
+def annotations_for(repository: str, python: str, runtime: Runtime, lock: str) -> dict[str, str]:
     """What the manifest says of an image, for whoever does not run it: versions, and the lock of the dependencies."""
     versions = {"flow-operator": runtime.release, "python": python}
     versions |= {name: runtime.versions[name] for name in SHARED if name in runtime.versions}
     said = {f"{VERSION_ANNOTATION}{name}": version for name, version in versions.items() if version}
+    said["org.opencontainers.image.title"] = repository.rpartition("/")[2]
     return {**said, LOCK_ANNOTATION: lock} if lock else said

@@ -12,7 +12,7 @@ from .inputs import Code, Inputs, Material, pull_secrets, tag_of
 
 if TYPE_CHECKING:
     from ..api.flow_deployment import DockerStorage, FlowDeploymentSpec
-    from ..api.settings import Settings
+    from ..api.settings import RegistrySetting, Settings
     from .types import Manifest
 
 CODE_DIR = "/source"
@@ -121,7 +121,7 @@ def build_request(inputs: Inputs, settings: Settings) -> wire.BuildRequest:
         "env": dict(docker.env_vars),
         # Nothing of the place may enter the image: not the deployment's name, but the repository's.
         "annotations": {"org.opencontainers.image.title": inputs.repository.rpartition("/")[2], **docker.annotations},
-        "registries": {name: {"endpoint": each.endpoint} for name, each in settings.registries.items()},
+        "registries": {name: _endpoint(each) for name, each in settings.registries.items()},
     }
     if inputs.lock:
         request["lock"] = _file(inputs.lock)
@@ -145,6 +145,11 @@ def _of_an_engine(docker: DockerStorage, inputs: Inputs, settings: Settings) -> 
     if inputs.python:
         request["python"] = inputs.python
     return request
+
+
+def _endpoint(setting: RegistrySetting) -> wire.RegistryEndpoint:
+    endpoint: wire.RegistryEndpoint = {"endpoint": setting.endpoint}
+    return {**endpoint, "insecure": True} if setting.insecure else endpoint
 
 
 def _file(material: Material) -> wire.BuildFile:

@@ -150,6 +150,18 @@ def test_an_index_is_read_for_the_architecture(build: Build, registry: FakeRegis
         build(baseImage="registry.test/multi:v1", architecture="riscv64")
 
 
+def test_of_several_variants_the_one_that_runs_everywhere_is_taken(build: Build, registry: FakeRegistry) -> None:
+    labels = {"flow-operator.io/runtime": "v"}
+    young = registry.put_image("registry.test/multi", "v3", layers=(b"v3",), labels=labels)
+    plain = registry.put_image("registry.test/multi", "v1", layers=(b"v1",), labels=labels)
+    amd64 = {"os": "linux", "architecture": "amd64"}
+    entries = [{"digest": young, "platform": {**amd64, "variant": "v3"}}, {"digest": plain, "platform": amd64}]
+    registry.put_manifest("registry.test/multi", "all", {"mediaType": OCI_INDEX, "manifests": entries})
+    assert build(baseImage="registry.test/multi:all")["base"] == f"registry.test/multi@{plain}"
+    registry.put_manifest("registry.test/multi", "all", {"mediaType": OCI_INDEX, "manifests": entries[:1]})
+    assert build(baseImage="registry.test/multi:all")["base"] == f"registry.test/multi@{young}"
+
+
 def test_without_a_tag_the_image_is_pushed_by_digest(build: Build, registry: FakeRegistry) -> None:
     report = build(tag="")
     assert list(registry.repository(TARGET).manifests) == [report["digest"]]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from flow_operator.images.credentials import Keychain, keychain_from, keychain_of_secret
-from flow_operator.images.endpoints import endpoint_of
+from flow_operator.images.endpoints import endpoint_of, trust_of
 from flow_operator.images.errors import (
     BadRequestError,
     DependencyHasNoWheelError,
@@ -248,3 +248,11 @@ def test_requests_that_are_refused(
 def test_what_is_no_request(text: str) -> None:
     with pytest.raises(BadRequestError):
         checked(request_from(text))
+
+
+@pytest.mark.parametrize("written", [{"insecure": "yes"}, {"insecure": 1}, {"ca": True}])
+def test_a_certificate_is_skipped_by_nothing_but_true(written: dict[str, object]) -> None:
+    registries: Any = {"registry.test": {"endpoint": "https://registry.test", **written}}
+    with pytest.raises(BadRequestError, match=r"registry\.test"):
+        trust_of("registry.test", registries)
+    assert not trust_of("other.test", registries).insecure
