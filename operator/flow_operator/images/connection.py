@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import httpx
 
@@ -29,10 +30,11 @@ class Connection:
         self._client = client.http
         with registry_errors(registry):
             self._endpoint = httpx.URL(endpoint)
+        self._root = endpoint.rstrip("/")
 
-    def url(self, path: str) -> httpx.URL:
+    def url(self, path: str) -> str:
         """A path below `/v2/`."""
-        return self._endpoint.copy_with(path=f"{self._endpoint.path.rstrip('/')}/v2/{path}", query=None)
+        return f"{self._root}/v2/{path}"
 
     def ask(
         self,
@@ -54,7 +56,7 @@ class Connection:
     def once(
         self,
         method: str,
-        url: httpx.URL,
+        url: str,
         what: str,
         *,
         headers: Mapping[str, str] | None = None,
@@ -64,8 +66,11 @@ class Connection:
     ) -> httpx.Response:
         """A whole answer with status 2xx or 404, tried once (twice when the registry wants a login first)."""
 
+        with registry_errors(self.registry):
+            address = httpx.URL(_with(url, params))
+
         def send() -> httpx.Response:
-            return self._send(method, url, headers or {}, params, content, blob)
+            return self._send(method, address, headers or {}, content, blob)
 
         return self._logged_in(send, what)
 
@@ -74,7 +79,8 @@ class Connection:
         """An answer whose body is read by the caller, piece by piece; tried once."""
 
         def send() -> httpx.Response:
-            request = self._client.build_request("GET", self.url(path), headers=self._authorization(self.url(path)))
+            url = httpx.URL(self.url(path))
+            request = self._client.build_request("GET", url, headers=self._authorization(url))
             return self._client.send(request, stream=True, follow_redirects=True)
 
         response = self._logged_in(send, what)
@@ -103,13 +109,10 @@ class Connection:
         method: str,
         url: httpx.URL,
         headers: Mapping[str, str],
-        params: Mapping[str, str] | None,
         content: bytes | None,
         blob: Blob | None,
     ) -> httpx.Response:
         headers = {**headers, **self._authorization(url)}
-        if params:
-            url = url.copy_merge_params(params)
         if blob is None:
             reading = method in ("GET", "HEAD")
             return self._client.request(method, url, headers=headers, content=content, follow_redirects=reading)
@@ -122,6 +125,11 @@ class Connection:
         """Our login, for our registry alone: an upload may have been sent to another host."""
         ours = (url.scheme, url.netloc) == (self._endpoint.scheme, self._endpoint.netloc)
         return {"Authorization": self._login.header} if ours and self._login.header else {}
+
+
+def _with(url: str, params: Mapping[str, str] | None) -> str:
+    """A URL with further parameters. As text: an upload's address is long, and httpx looks at every character of it."""
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(params)}" if params else url
 
 
 def _iterated(pieces: Iterable[bytes]) -> Iterator[bytes]:

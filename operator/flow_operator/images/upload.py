@@ -38,7 +38,7 @@ class Upload:
         self._repository = repository
         self._blob = blob
         self._what = f"take a blob into {repository}"
-        self._session: httpx.URL | None = None
+        self._session: str | None = None
         self._attempts = 0
 
     def attempt(self) -> None:
@@ -56,13 +56,13 @@ class Upload:
                 error.retryable = bool(start)  # perhaps what was there did not fit to what was sent now
             raise
 
-    def _begun(self) -> httpx.URL:
+    def _begun(self) -> str:
         answer = self._connection.once("POST", self._connection.url(f"{self._repository}/blobs/uploads/"), self._what)
         if answer.status_code == 404:
             raise no_repository(self._connection.registry, self._repository)
         return self._location(answer)
 
-    def _resumed(self, session: httpx.URL) -> int:
+    def _resumed(self, session: str) -> int:
         """How many bytes the registry has; without a good answer, none, and the session is given up."""
         self._session = None
         try:
@@ -76,7 +76,7 @@ class Upload:
         end = int(has.group(1))
         return end + 1 if end else 0  # 0-0 is nothing at all: what registries say of a new upload
 
-    def _sent(self, session: httpx.URL, start: int) -> httpx.URL:
+    def _sent(self, session: str, start: int) -> str:
         """Where the upload is closed, now that everything has been sent."""
         self._session = session
         size = self._blob.size if self._attempts == 1 else CHUNK
@@ -92,7 +92,7 @@ class Upload:
             stream.skip(1)  # the end of a layer from another registry is where its digest is verified
         return self._session
 
-    def _close(self, session: httpx.URL, whole: Blob | None) -> None:
+    def _close(self, session: str, whole: Blob | None) -> None:
         length = {} if whole else {"Content-Length": "0"}
         digest = {"digest": self._blob.digest}
         self._going_on(self._connection.once("PUT", session, self._what, params=digest, headers=length, blob=whole))
@@ -103,9 +103,12 @@ class Upload:
             raise RegistryFailedError(f"{public} lost an upload on the way.", retryable=True)
         return answer
 
-    def _location(self, answer: httpx.Response) -> httpx.URL:
+    def _location(self, answer: httpx.Response) -> str:
+        location = str(answer.headers.get("Location", ""))
+        if location.startswith(("https://", "http://")):
+            return location
         with registry_errors(self._connection.registry):
-            return answer.url.join(answer.headers.get("Location", ""))
+            return str(answer.url.join(location))
 
 
 def no_repository(registry: str, repository: str) -> RegistryFailedError:
