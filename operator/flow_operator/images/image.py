@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,11 +62,14 @@ def _origin(base: Base) -> dict[str, str]:
 
 
 def _config(base: Base, layers: tuple[Layer, ...], env: Mapping[str, str], labels: Mapping[str, str]) -> dict[str, Any]:
-    config = {key: value for key, value in copy.deepcopy(base.config).items() if key not in _DOCKER_ONLY}
+    config = {key: value for key, value in base.config.items() if key not in _DOCKER_ONLY}
     created = config.get("created") or _EPOCH
-    settings = config.get("config") or {}
-    settings["Env"] = environment(settings.get("Env") or [], env)
-    settings["Labels"] = {**(settings.get("Labels") or {}), **labels}
+    said = config.get("config") or {}
+    settings = {
+        **said,
+        "Env": environment(said.get("Env") or [], env),
+        "Labels": {**(said.get("Labels") or {}), **labels},
+    }
     return {
         **config,
         "created": created,

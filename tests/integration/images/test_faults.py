@@ -47,6 +47,7 @@ class Host:
     lines: list[str] = field(default_factory=list)
     code: bytes = b"print(1)"
     timeout: float = 10.0
+    cache: HostCache = HostCache(None)  # noqa: RUF009 - keeps nothing
 
     def build(self, *, login: tuple[str, str] | None = None, **more: Any) -> BuildReport:
         entry = dict(zip(("username", "password"), login, strict=True)) if login else {}
@@ -55,7 +56,7 @@ class Host:
                 keychain=Keychain({"auths": {self.proxy.host: entry}} if login else {}),
                 retries=Retries(sleep=self.pauses.append, progress=self.lines.append),
                 clients=clients,
-                cache=HostCache(None),
+                cache=self.cache,
                 progress=self.lines.append,
             )
             return builder.build(self._request(**more))
@@ -235,6 +236,16 @@ def test_the_same_again_looks_at_each_thing_once(host: Host, monkeypatch: pytest
     changed = host.build(pythonDependencies=["sample==1.0"])
     assert [layer["uploaded"] for layer in changed["layers"]] == [False, True]
     assert changed["uploadedBytes"] < 50_000
+
+
+def test_on_a_warm_host_a_base_costs_one_head(host: Host) -> None:
+    host.cache = HostCache(host.folder / "cache")
+    first = host.build()
+    host.proxy.requests.clear()
+    second = host.build()
+    assert (second["digest"], second["uploadedBytes"]) == (first["digest"], 0)
+    places = ["/v2/base/manifests/3.11", MANIFEST, f"/v2/team/squares/blobs/{first['layers'][0]['digest']}"]
+    assert sorted(host.proxy.requests) == sorted(f"HEAD {'/v2' if p == MANIFEST else ''}{p}" for p in places)
 
 
 @pytest.fixture(scope="module")
