@@ -23,7 +23,7 @@ def test_the_runtimes_lock_is_in_the_wheel_beside_the_code_that_reads_it() -> No
 
 def test_a_checkout_finds_it_in_its_requirements(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(runtime.LOCK_ENV, raising=False)
-    versions = runtime.runtime_lock().versions()
+    versions = runtime.runtime_lock("3.11").versions()
     assert {"cloudpickle", "dask", "distributed"} <= set(versions)
 
 
@@ -31,4 +31,4 @@ def test_an_installed_package_finds_it_beside_itself(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv(runtime.LOCK_ENV, raising=False)
     monkeypatch.setattr(runtime, "__file__", str(tmp_path / "runtime.py"))
     (tmp_path / "runtime.lock").write_text("dask==1.0\n")
-    assert runtime.runtime_lock().versions() == {"dask": "1.0"}
+    assert runtime.runtime_lock("3.11").versions() == {"dask": "1.0"}
