@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,10 @@ class Target:
         return ["--python-version", self.python, "--python-platform", platform]
 
 
+# Python fills its table of sysconfig when it is first asked, and shows a second thread the half of it (seen once).
+_FINDING = threading.Lock()
+
+
 class Uv:
     """uv, working in one directory."""
 
@@ -111,7 +116,8 @@ class Uv:
         self._run("pip", *arguments, "--python", sys.executable, *_QUIETLY)
 
     def _run(self, *arguments: str) -> str:
-        command = [uv.find_uv_bin(), *arguments]
+        with _FINDING:
+            command = [uv.find_uv_bin(), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, env=self._environment(), cwd=self.work)
         if done.returncode != 0:
             raise uv_error(done.stderr)
