@@ -10,6 +10,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.support.cluster import ROOT
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ def host_digest(
         env={**os.environ, **told}, cwd=work, umask=umask, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert not done.returncode, done.stderr
+    if "is not installed here" in done.stderr:
+        pytest.skip("the base's release of Python is not installed here: docs/images.md, One digest")
     report: dict[str, Any] = json.loads(done.stdout)
     return report
 
