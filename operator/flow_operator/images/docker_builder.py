@@ -239,7 +239,7 @@ class _Build:
     def _labels(self, config: Mapping[str, Any], python: Found, runtime: Runtime) -> dict[str, str]:
         """An engine's images have no annotations: what they would say is in the labels."""
         lock = self._lock.digest if self._lock else ""
-        said = annotations_for(python.python, runtime, lock)
+        said = annotations_for(self._plan.target.repository, python.python, runtime, lock)
         return {**labels_for(python.release, runtime, {"config": config}), **said, **self._plan.annotations}
 
     def _built(self, dockerfile: Dockerfile, context: Context) -> str:
