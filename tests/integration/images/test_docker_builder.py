@@ -82,9 +82,10 @@ def name() -> Iterator[str]:
     """A name for images that stay in the engine, until the module ends."""
     name = f"flow-operator-test-{uuid.uuid4().hex[:8]}"
     yield name
-    images = docker("image", "ls", "-q", "--filter", f"reference={name}*").split()
-    if images:
-        docker("rmi", "-f", *set(images))
+    names = [option for pattern in (name, f"{name}/*") for option in ("--filter", f"reference={pattern}")]
+    left = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", *names).split()
+    if left:
+        docker("rmi", "--no-prune", *left)
 
 
 @pytest.fixture
