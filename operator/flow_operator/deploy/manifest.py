@@ -30,7 +30,7 @@ def flow_deployment(
         DeployRefused: the flow has something that the resource cannot.
     """
     spec = {
-        "flow": storage.flow_resource(flow.name, pushed=pushed),
+        "flow": _flow(flow, storage, pushed),
         # The image is all that counts of Docker storage: how it was built is the builder's business.
         "storage": None if isinstance(storage, Docker) else storage.to_resource(),
         "environment": flow.environment.to_resource(),
@@ -40,6 +40,12 @@ def flow_deployment(
     check(flow.name, spec)
     metadata = {"name": flow.slug, "namespace": project.namespace, "labels": {labels.PROJECT: project.slug}}
     return {"apiVersion": labels.API_VERSION, "kind": "FlowDeployment", "metadata": metadata, "spec": spec}
+
+
+def _flow(flow: Flow, storage: Storage, pushed: bool) -> Manifest:
+    spec = storage.flow_resource(flow.name, pushed=pushed)
+    secret = flow.environment.pull_secret
+    return {"image": {**spec["image"], "pullSecret": secret}} if secret and "image" in spec else spec
 
 
 def _schedule(flow: Flow, active: bool) -> Manifest | None:

@@ -12,6 +12,9 @@ from flow_operator.flow.executors import EXECUTORS, Executor, LocalExecutor, kin
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+DEFAULT_SECRET = "docker-registry-credentials"  # noqa: S105 - a name
+_DASK_KEPT = ("min_workers", "max_workers", "private_registry", "docker_secret")  # in the metadata
+
 
 class Environment:
     """What all environments share: labels and callbacks.
@@ -45,6 +48,11 @@ class Environment:
     def dependencies(self) -> tuple[str, ...]:
         """Names of the modules it needs where the flow runs; the health check of an image imports them."""
         return ()
+
+    @property
+    def pull_secret(self) -> str | None:
+        """Name of the Secret that the flow's image is pulled with, in the flow's namespace."""
+        return None
 
     def serialize(self) -> dict[str, Any]:
         """Itself as metadata, in JSON: what `environment_from` reads. Callbacks are code: they stay with the flow."""
@@ -121,6 +129,9 @@ class DaskKubernetesEnvironment(Environment):
     Args:
         min_workers: never fewer. With 0, workers come with the first tasks.
         max_workers: never more.
+        private_registry: the flow's image is pulled with a Secret.
+        docker_secret: its name: a kubernetes.io/dockerconfigjson Secret in the flow's namespace. By default
+            "docker-registry-credentials" where the registry is private. Nobody but the kubelet reads it.
         labels, on_start, on_exit: see `Environment`.
     """
 
@@ -128,6 +139,8 @@ class DaskKubernetesEnvironment(Environment):
         self,
         min_workers: int = 1,
         max_workers: int = 2,
+        private_registry: bool = False,
+        docker_secret: str | None = None,
         *,
         labels: Iterable[str] | None = None,
         on_start: Callable[[], object] | None = None,
@@ -143,6 +156,13 @@ class DaskKubernetesEnvironment(Environment):
             raise ValueError(f"max_workers must be at least {max(1, min_workers)}, not {max_workers}")
         self.min_workers = min_workers
         self.max_workers = max_workers
+        self.private_registry = private_registry
+        self.docker_secret = docker_secret or (DEFAULT_SECRET if private_registry else None)
+
+    @property
+    def pull_secret(self) -> str | None:
+        """Name of the Secret that the flow's image is pulled with, in the flow's namespace."""
+        return self.docker_secret if self.private_registry else None
 
     def to_resource(self) -> dict[str, Any]:
         """Itself as `spec.environment` of a FlowDeployment."""
@@ -150,11 +170,11 @@ class DaskKubernetesEnvironment(Environment):
         return {"daskKubernetes": workers, **super().to_resource()}
 
     def _metadata(self) -> dict[str, Any]:
-        return {"min_workers": self.min_workers, "max_workers": self.max_workers}
+        return {key: getattr(self, key) for key in _DASK_KEPT}
 
     @classmethod
     def _restored(cls, metadata: Mapping[str, Any]) -> DaskKubernetesEnvironment:
-        kept = {key: metadata[key] for key in ("min_workers", "max_workers", "labels") if key in metadata}
+        kept = {key: metadata[key] for key in (*_DASK_KEPT, "labels") if key in metadata}
         return DaskKubernetesEnvironment(**kept)
 
 

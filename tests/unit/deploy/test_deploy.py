@@ -66,13 +66,14 @@ class Builds:
     def __init__(self) -> None:
         self.requests: list[Any] = []
         self.error: BuildError | None = None
+        self.image = ""
 
     def __call__(self, request: Any, *, progress: Any) -> Any:
         self.requests.append(request)
         progress("Built.")
         if self.error:
             raise self.error
-        return {"image": f"{request['repository']}@{DIGEST}", "digest": DIGEST}
+        return {"image": self.image or f"{request['repository']}@{DIGEST}", "digest": DIGEST}
 
 
 @pytest.fixture
@@ -227,6 +228,14 @@ def test_what_is_told(server: ApiServer, builds: Builds, capsys: pytest.CaptureF
     assert capsys.readouterr() == ("", "Applied FlowDeployment other in namespace team-a.\n")
 
 
+def test_an_image_of_a_private_registry(server: ApiServer, builds: Builds) -> None:
+    private = DaskKubernetesEnvironment(private_registry=True)
+    a_flow(storage=Docker("registry.example.com"), environment=private).deploy("My First Project")
+    assert deployed(server)["spec"]["flow"]["image"]["pullSecret"] == "docker-registry-credentials"
+    a_flow("other", storage=Bytes(), environment=private).deploy("My First Project")
+    assert "image" not in deployed(server, "other")["spec"]["flow"]
+
+
 # --- manifests for Git
 
 
@@ -244,6 +253,14 @@ def test_a_dry_run_asks_no_cluster_and_pushes_nothing(
     assert builds.requests[0]["push"] is False
     with pytest.raises(StorageError, match="was not pushed"):
         flow.deploy("My First Project", build=False)
+
+
+def test_an_engine_knows_the_digest_after_a_push_only(server: ApiServer, builds: Builds) -> None:
+    builds.image = "registry.example.com/my-squares:v1"
+    flow = a_flow(storage=Docker("registry.example.com", builder="Docker"))
+    with pytest.raises(StorageError, match=r"The digest of .*my-squares:v1 is not known") as caught:
+        flow.deploy("My First Project", dry_run=True)
+    assert "storage.build() first" in caught.value.remedy
 
 
 # --- what is refused
@@ -425,8 +442,8 @@ def test_an_operator_that_says_nothing(server: ApiServer) -> None:
 def test_a_build_that_takes_longer(server: ApiServer) -> None:
     building = [{"type": "Ready", "status": "False", "message": "The image is being built."}]
     server.after_write = lambda _method, written: becomes(server, written, conditions=building)
-    with pytest.raises(DeployFailed, match="was not ready after 0 s: The image is being built"):
-        a_flow(storage=Bytes()).deploy("My First Project", wait=0.2)
+    with pytest.raises(DeployFailed, match="was not ready after 2 s: The image is being built"):
+        a_flow(storage=Bytes()).deploy("My First Project", wait=2)
 
 
 def test_the_status_of_an_older_version_is_none(server: ApiServer) -> None:

@@ -24,6 +24,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A home folder."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("DOCKER_CERT_PATH", raising=False)
+    monkeypatch.delenv("FLOW_OPERATOR__USER_CONFIG_PATH", raising=False)
 
 
 @task

@@ -165,7 +165,12 @@ def test_metadata_of_environments() -> None:
         "labels": ["a", "b"],
     }
     dask = DaskKubernetesEnvironment(0, 3)
-    for made in (remote, dask):
+    assert dask.serialize().items() >= {
+        "min_workers": 0, "max_workers": 3, "private_registry": False, "docker_secret": None,
+    }.items()  # fmt: skip
+    private = DaskKubernetesEnvironment(private_registry=True, docker_secret="mine")
+    assert (remote.pull_secret, dask.pull_secret, private.pull_secret) == (None, None, "mine")
+    for made in (remote, dask, private):
         back = environment_from({**made.serialize(), "later": 1})
         assert type(back) is type(made)
         assert back.serialize() == made.serialize()

@@ -134,12 +134,12 @@ class Docker(Storage):
 
     @property
     def image(self) -> str | None:
-        """The image that was built last, by digest: "repository@sha256:…"."""
+        """The image that was built last: "repository@sha256:…", or "name:tag" where it stayed in an engine."""
         return self._report["image"] if self._report else None
 
     @property
     def digest(self) -> str | None:
-        """The digest of the image that was built last."""
+        """The digest of the image that was built last; its id where it stayed in an engine."""
         return self._report["digest"] if self._report else None
 
     def repository(self, image_name: str) -> str:
@@ -225,6 +225,11 @@ class Docker(Storage):
                 remedy="Give the storage a registry_url, and build it with push=True."
                 if not self.registry_url
                 else "Build it with push=True.",
+            )
+        if "@" not in self._report["image"]:
+            raise StorageError(
+                f"The digest of {self._report['image']} is not known: an engine learns it when it pushes.",
+                remedy="Build it with storage.build() first, then deploy with build=False.",
             )
         return {"image": {"reference": self._report["image"], "location": self._flows[name]}}
 
