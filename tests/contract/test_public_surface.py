@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import tomllib
 from pathlib import Path
 
@@ -38,6 +39,15 @@ def test_what_is_exported(module: str) -> None:
     face = importlib.import_module(module)
     assert face.__all__ == PUBLIC[module]
     assert all(getattr(face, name).__doc__ for name in face.__all__)
+
+
+def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
+    from flow_operator import errors
+
+    drawn = re.findall(r"^ {4}[ |`+-]*(\w+)", errors.__doc__ or "", re.MULTILINE)
+    assert sorted(drawn) == errors.__all__
+    for name in errors.__all__:
+        assert issubclass(getattr(errors, name), errors.FlowOperatorError)
 
 
 def test_flow_is_the_decorator_whatever_was_imported() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,9 +17,6 @@ from flow_operator.schedules import CronSchedule
 from flow_operator.storage import Bytes, Docker
 from tests.support.cluster import Namespace, condition, kubectl, run
 from tests.support.sdk import REGISTRY, make_project, set_up
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PROJECT = "Numbers & Co"
 
@@ -38,6 +37,11 @@ def a_flow(name: str, factor: int = 2, **kwargs: Any) -> Flow:
     with Flow(name, **kwargs) as flow:
         times(Parameter("n", default=5), factor)
     return flow
+
+
+@task
+def read(variable: str, file: str) -> list[str]:
+    return [os.environ[variable], Path(file).read_text()]
 
 
 def docker(images: dict[str, str], **kwargs: Any) -> Docker:
@@ -94,9 +98,13 @@ def test_bytes(namespace: Namespace) -> None:
     assert result(namespace, "mounted", "mounted", n=4) == 8
 
 
-def test_two_flows_in_one_image(namespace: Namespace, images: dict[str, str]) -> None:
-    storage = docker(images)
-    flows = [a_flow("one", 1), a_flow("two", 2)]
+def test_two_flows_in_one_image(namespace: Namespace, images: dict[str, str], tmp_path: Path) -> None:
+    odd = " 'it' \"was\" $HOME \\ `so` "
+    (tmp_path / "settings").write_text(odd)
+    storage = docker(images, env_vars={"ODD": odd}, files={str(tmp_path / "settings"): "/etc/app/settings"})
+    with Flow("two") as two:
+        read("ODD", "/etc/app/settings")
+    flows = [a_flow("one", 1), two]
     for flow in flows:
         storage.add_flow(flow)
         flow.storage = storage
@@ -105,9 +113,9 @@ def test_two_flows_in_one_image(namespace: Namespace, images: dict[str, str]) ->
     storage.build()
     for flow in flows:
         flow.deploy(PROJECT, build=False)
-    one, two = (namespace.get("flowdeployment", name)["status"]["image"] for name in ("one", "two"))
-    assert one == two == storage.image
-    assert (result(namespace, "one", "one"), result(namespace, "two", "two")) == (5, 10)
+    used = [namespace.get("flowdeployment", name)["status"]["image"] for name in ("one", "two")]
+    assert used == [storage.image, storage.image]
+    assert (result(namespace, "one", "one"), result(namespace, "two", "two")) == (5, [odd, odd])
 
 
 def test_a_flow_that_needs_what_the_image_has_not(namespace: Namespace, images: dict[str, str]) -> None:
