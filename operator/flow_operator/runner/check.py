@@ -28,7 +28,7 @@ def main() -> int:
         report: CheckReport = {"flow": _checked(request)}
         code = 0
     except LoadError as error:
-        report, code = _refusal(error), 1
+        report, code = _refusal(_of_another_python(error, request.get("python", ""))), 1
     text = reports.encode(report)
     print(text, flush=True)
     hooks.tell(text)
@@ -47,9 +47,21 @@ def _checked(request: CheckRequest) -> FlowFacts:
 
 
 def _warn_of_another_python(python: str) -> None:
-    here = ".".join(platform.python_version_tuple()[:2])
-    if python and python != here:
-        print(f"warning: the flow was written with Python {python}, the image has {here}", file=sys.stderr)
+    if python and python != _minor():
+        print(f"warning: the flow was written with Python {python}, the image has {_minor()}", file=sys.stderr)
+
+
+def _of_another_python(error: LoadError, python: str) -> LoadError:
+    """Code is not the same bytes in two minor versions: where they differ, that is why it cannot be unpickled."""
+    if error.reason != "UnpicklingFailed" or isinstance(error.cause, ModuleNotFoundError) or python in ("", _minor()):
+        return error
+    message = f"{error}; it was written with Python {python}, and the image has {_minor()}"
+    remedy = f"Use a base image with Python {python}, or deploy the flow with Python {_minor()}."
+    return LoadError(error.reason, message, remedy, error.cause)
+
+
+def _minor() -> str:
+    return ".".join(platform.python_version_tuple()[:2])
 
 
 def _import_dependencies(flow: Flow) -> None:

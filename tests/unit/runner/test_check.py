@@ -156,3 +156,11 @@ def test_a_file_that_is_not_there(image: Image, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("FLOW_OPERATOR_CHECK", json.dumps({"flow": {"location": "/nowhere/f.py", "attribute": "f"}}))
     assert check.main() == 1
     assert json.loads((image.home / "message").read_text())["reason"] == "NoSuchFlow"
+
+
+def test_bytes_of_another_python_are_said_to_be_that(image: Image) -> None:
+    report = image.check(b"not a pickle", attribute="", name="x.flow", python="3.1")
+    assert report["reason"] == "UnpicklingFailed"
+    assert "; it was written with Python 3.1, and the image has 3." in report["message"]
+    assert report["remedy"].startswith("Use a base image with Python 3.1, or deploy the flow with Python 3.")
+    assert "3.1," not in image.check(b"cnowhere\nthing\n.", attribute="", name="x.flow", python="3.1")["remedy"]
