@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from flow_operator.api import conditions as words
@@ -12,7 +13,7 @@ from flow_operator.kube.errors import Unauthorized, Unavailable
 from flow_operator.plan.conditions import find, is_true
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from flow_operator.deploy.progress import Progress
     from flow_operator.kube.api import Api
@@ -33,8 +34,8 @@ async def until_ready(api: Api, applied: Manifest, patience: float, tell: Progre
     seen = applied
     told = ""
     try:
-        async with asyncio.timeout(patience):
-            async for seen in _versions(api, applied):
+        async with asyncio.timeout(patience), aclosing(_versions(api, applied)) as versions:
+            async for seen in versions:
                 message = _message(seen, applied)
                 if message and message != told:
                     tell(message)
@@ -46,18 +47,20 @@ async def until_ready(api: Api, applied: Manifest, patience: float, tell: Progre
     raise _not_in_time(seen, applied, patience)
 
 
-async def _versions(api: Api, applied: Manifest) -> AsyncIterator[Manifest]:
+async def _versions(api: Api, applied: Manifest) -> AsyncGenerator[Manifest, None]:
     meta = applied["metadata"]
     while True:
         try:
-            async for seen in api.watch(API_VERSION, "FlowDeployment", meta["namespace"], meta["name"]):
-                if seen is None or seen["metadata"]["uid"] != meta["uid"]:
-                    raise DeployFailed(
-                        f"FlowDeployment {meta['name']} was deleted while it was waited for.",
-                        remedy="Deploy again.",
-                        reason="Deleted",
-                    )
-                yield seen
+            watch = api.watch(API_VERSION, "FlowDeployment", meta["namespace"], meta["name"])
+            async with aclosing(watch) as objects:
+                async for seen in objects:
+                    if seen is None or seen["metadata"]["uid"] != meta["uid"]:
+                        raise DeployFailed(
+                            f"FlowDeployment {meta['name']} was deleted while it was waited for.",
+                            remedy="Deploy again.",
+                            reason="Deleted",
+                        )
+                    yield seen
         except Unauthorized:
             raise
         except Unavailable:  # it was applied: an answer that is lost on the way is no reason to give up

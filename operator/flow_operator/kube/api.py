@@ -17,7 +17,7 @@ from kubernetes.aio.config.config_exception import ConfigException
 from .errors import NotConfigured, mapped, of_status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 Manifest = dict[str, Any]
 
@@ -86,7 +86,9 @@ class Api:
                 return
             query["continue"] = token
 
-    async def watch(self, api_version: str, kind: str, namespace: str, name: str) -> AsyncIterator[Manifest | None]:
+    async def watch(
+        self, api_version: str, kind: str, namespace: str, name: str
+    ) -> AsyncGenerator[Manifest | None, None]:
         """Yield one object whenever it changes, beginning with what it is now; None where it is not there.
 
         Ends when the server closes the stream; the caller begins anew.

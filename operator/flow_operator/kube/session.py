@@ -79,9 +79,16 @@ def _call(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
 
 async def _finish(api: Api) -> None:
     """End what an interrupt left behind, then hang up."""
+    await _turns()  # a watch that was left half-way closes its answer in a task of its own: not to be cancelled below
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for each in left:
         each.cancel()
     await asyncio.gather(*left, return_exceptions=True)
     await asyncio.get_running_loop().shutdown_asyncgens()
     await api.close()
+    await _turns()  # TLS takes a few turns to say goodbye; a loop that stops before leaves a socket open
+
+
+async def _turns() -> None:
+    for _ in range(8):
+        await asyncio.sleep(0)
