@@ -43,6 +43,11 @@ def test_what_a_user_imports_is_light(code: str) -> None:
     assert not _loaded(code) & HEAVY
 
 
+def test_a_run_reads_its_settings_without_the_standard_librarys_heavy_half() -> None:
+    loaded = _loaded("from flow_operator import Flow\nFlow('empty').run()")
+    assert not loaded & {"hashlib", "pathlib", "tempfile", "tomllib", "uuid"}
+
+
 def test_pid_1_loads_neither_flow_nor_inspect() -> None:
     loaded = _loaded("import flow_operator.runner.__main__, flow_operator.runner.supervisor")
     assert not loaded & {"inspect", "dataclasses", "pathlib", "subprocess", "traceback", "flow_operator.flow.core"}

@@ -16,16 +16,19 @@ A variable is the setting's path in capitals, joined with double underscores: `F
 `FLOW_OPERATOR__ENGINE__EXECUTOR__DEFAULT_CLASS`. `FLOW_OPERATOR__USER_CONFIG_PATH` names another file.
 """
 
+# ruff: noqa: PTH111, PTH123 - pathlib costs start-up, which every run pays
+
 from __future__ import annotations
 
 import os
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from flow_operator.flow.errors import SettingsError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from flow_operator.api.wire import RegistryEndpoint
     from flow_operator.flow.storage.base import Storage
 
@@ -40,6 +43,8 @@ _ENDPOINT_KEYS = {"endpoint": str, "ca": str, "insecure": bool}
 
 def home() -> Path:
     """The folder of what the SDK keeps on this machine."""
+    from pathlib import Path
+
     return Path(str(_setting("home_dir", DEFAULT_HOME))).expanduser()
 
 
@@ -110,14 +115,15 @@ def _put(settings: dict[str, Any], keys: list[str], text: str) -> None:
     settings[keys[-1]] = {"true": True, "false": False}.get(text.lower(), text)
 
 
-def _file() -> Path:
-    return Path(os.environ.get(PATH_VARIABLE) or f"{DEFAULT_HOME}/config.toml").expanduser()
+def _file() -> str:
+    return os.path.expanduser(os.environ.get(PATH_VARIABLE) or f"{DEFAULT_HOME}/config.toml")
 
 
 def _from_file() -> dict[str, Any]:
     file = _file()
     try:
-        data = file.read_bytes()
+        with open(file, "rb") as opened:
+            data = opened.read()
     except OSError:  # no file is no settings
         return {}
     import tomllib

@@ -5,10 +5,8 @@ from __future__ import annotations
 import functools
 import types
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flow_operator.api.slug import slug
 from flow_operator.flow.errors import FlowInvalid
 from flow_operator.flow.function import Function
 from flow_operator.flow.graph import Graph, TaskCall, building
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextvars import Token
+    from pathlib import Path
 
     from flow_operator.flow.environments import Environment
     from flow_operator.flow.parameters import ParameterSpec
@@ -86,6 +85,8 @@ class Flow:
     @property
     def slug(self) -> str:
         """Its name as files, images and resources have it."""
+        from flow_operator.api.slug import slug
+
         return slug(self.name)
 
     @property
@@ -169,6 +170,8 @@ class Flow:
         Args:
             path: by default `~/.flow-operator/flows/<slug>.flow`.
         """
+        from pathlib import Path
+
         from flow_operator.flow.pickling import dumps, write
 
         file = Path(path).expanduser() if path else _default_file(self.name)
@@ -184,6 +187,8 @@ class Flow:
         Raises:
             StorageError: there is no such file, or no flow in it.
         """
+        from pathlib import Path
+
         from flow_operator.flow.errors import StorageError
         from flow_operator.flow.pickling import load_flow
 
@@ -263,6 +268,7 @@ class Flow:
 
 
 def _default_file(name: str) -> Path:
+    from flow_operator.api.slug import slug
     from flow_operator.flow import config
 
     return config.flows_directory() / f"{slug(name)}.flow"

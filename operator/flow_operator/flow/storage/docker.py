@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-import uuid
 import warnings
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -159,6 +157,9 @@ class Docker(Storage):
             images.errors.BuildError: with a reason, and the registry's or the engine's own words.
             StorageError: a file is missing, there is no flow, or the storage asks for what cannot be.
         """
+        import uuid
+        from datetime import UTC, datetime
+
         self._report, self._built, self._pushed = None, frozenset(), False
         self.add_attached()
         self.live_flows()
