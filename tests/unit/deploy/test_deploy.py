@@ -7,6 +7,8 @@ import base64
 import os
 import re
 import sys
+from inspect import signature
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +17,7 @@ import yaml
 from flow_operator import Flow, Parameter, task
 from flow_operator.api.labels import PROJECT, PROJECT_NAME
 from flow_operator.deploy import pack, projects
+from flow_operator.deploy.deploy import deploy
 from flow_operator.environments import DaskKubernetesEnvironment, RemoteEnvironment
 from flow_operator.errors import (
     BuildError,
@@ -25,6 +28,7 @@ from flow_operator.errors import (
     StorageError,
     UnknownProject,
 )
+from flow_operator.flow import config
 from flow_operator.flow.pickling import loads
 from flow_operator.images.errors import RegistryForbiddenError
 from flow_operator.kube.session import connected
@@ -34,8 +38,8 @@ from tests.support.api_server import ApiServer, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+ROOT = Path(__file__).parents[3]
 DIGEST = "sha256:" + "5" * 64
 READY = [{"type": "Ready", "status": "True", "message": "Flow 'My Squares' is ready to run."}]
 
@@ -261,6 +265,18 @@ def test_an_engine_knows_the_digest_after_a_push_only(server: ApiServer, builds:
     with pytest.raises(StorageError, match=r"The digest of .*my-squares:v1 is not known") as caught:
         flow.deploy("My First Project", dry_run=True)
     assert "storage.build() first" in caught.value.remedy
+
+
+def test_the_page_has_every_argument_and_every_setting() -> None:
+    text = (ROOT / "docs" / "deploy.md").read_text()
+    for name in [*signature(deploy).parameters][1:-1]:  # without the flow, and the storage's
+        assert f"`{name}`" in text.partition("## Arguments")[2].partition("##")[0], name
+    settings = text.partition("## Settings")[2]
+    for name in ("home_dir", "flows.defaults.storage.default_class", "engine.executor.default_class"):
+        assert f"| `{name}` |" in settings
+        assert f'"{name}"' in (ROOT / "operator/flow_operator/flow/config.py").read_text()
+    assert config.DEFAULT_EXECUTOR in settings
+    assert config.PATH_IN_IMAGES in settings
 
 
 # --- what is refused
