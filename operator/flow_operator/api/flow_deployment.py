@@ -507,6 +507,9 @@ class BuildStatus(Model):
     stages: dict[str, Text] = Field(
         default_factory=dict, json_schema_extra={"maxProperties": 16}, description="Duration of each stage."
     )
+    vanished: Text | None = Field(
+        default=None, description="When the registry was last found to have lost the image, which was then built again."
+    )
 
 
 class FlowDeploymentStatus(Model):

@@ -60,7 +60,7 @@ def observe_deployment(
 ) -> ObservedDeployment:
     """Return what is known about a deployment, what it reads and its children."""
     uid = deployment["metadata"]["uid"]
-    pods = store.children(uid, "Pod")
+    pods, unfinished = store.children(uid, "Pod"), _unfinished(store, deployment)
     return ObservedDeployment(
         referenced={where[1]: sources.get(where) for where in references(deployment)},
         builders=tuple(each for each in pods if labels_of(each)[labels.COMPONENT] == labels.BUILDER),
@@ -69,7 +69,8 @@ def observe_deployment(
         ca_bundle=ca_bundle,
         runs=runs_of(store, uid, deployment["metadata"]["namespace"]),
         run_refused=run_refused,
-        pinned_config_maps=_pinned(store, deployment),
+        pinned_config_maps=frozenset(code for each in unfinished if (code := _pinned(each).get("code"))),
+        unpullable=_unpullable(deployment, unfinished),
         refused=refused,
     )
 
@@ -85,16 +86,26 @@ def runs_of(store: Store, uid: str, namespace: str) -> tuple[Manifest, ...]:
     )
 
 
-def _pinned(store: Store, deployment: Manifest) -> frozenset[str]:
+def _unfinished(store: Store, deployment: Manifest) -> tuple[Manifest, ...]:
     name, namespace = deployment["metadata"]["name"], deployment["metadata"]["namespace"]
-    codes = (
-        ((each.get("status") or {}).get("pinned") or {}).get("code")
+    return tuple(
+        each
         for each in store.of_kind("FlowRun")
         if each["metadata"]["namespace"] == namespace
         and each["spec"]["deployment"] == name
         and (each.get("status") or {}).get("phase") not in FINISHED
     )
-    return frozenset(each for each in codes if each)
+
+
+def _pinned(run: Manifest) -> Manifest:
+    return (run.get("status") or {}).get("pinned") or {}
+
+
+def _unpullable(deployment: Manifest, unfinished: tuple[Manifest, ...]) -> Manifest | None:
+    image = (deployment.get("status") or {}).get("image")
+    statuses = [each.get("status") or {} for each in unfinished]
+    found = (each.get("diagnosis") or {} for each in statuses if image and each.get("image") == image)
+    return next((each for each in found if each.get("reason") == "ImagePullFailed"), None)
 
 
 def references(deployment: Manifest) -> frozenset[tuple[str, str]]:

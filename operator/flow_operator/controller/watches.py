@@ -97,6 +97,8 @@ class Watches:
         key = key_of(manifest)
         if key.kind == "FlowRun":
             self._queue.add(key)
+            if ((manifest.get("status") or {}).get("diagnosis") or {}).get("reason") == "ImagePullFailed":
+                self._queue.add(Key("FlowDeployment", key.namespace, manifest["spec"]["deployment"]))
             if (deployment := owner_key(manifest)) and deployment.kind == "FlowDeployment":
                 self._queue.add(deployment)  # whose schedule started it
                 self._tell_siblings(manifest)

@@ -12,7 +12,7 @@ from ..api.flow_deployment import Diagnosis, FlowDeploymentSpec, parse_spec
 from . import build, diagnosis, eligible, healing, materials, names, pods, schedule
 from .conditions import Conditions, announcements
 from .inputs import Inputs, inputs_of
-from .times import duration, seconds_since
+from .times import duration, seconds_since, stamp
 from .types import Manifest, ObservedDeployment, Plan, Ref
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 REFUSED_AGAIN = 10.0
 # Seconds until a pod that has not begun is called stuck; it may still begin.
 START_PATIENCE = 45.0
+# Seconds in which an image that cannot be found is built again only once.
+VANISHED_AGAIN = 600.0
 # A request is one environment variable, of which the kernel takes 128 KiB.
 MAX_REQUEST = 120_000
 
@@ -218,7 +220,7 @@ def image_is_built(case: Case) -> bool:
     """The image of exactly these inputs exists."""
     if case.wanted.docker is None:
         return _nothing_to_build(case)
-    if case.status.get("image"):
+    if case.status.get("image") and not _has_vanished(case):
         return False
     pod = _of_attempt(case, case.seen.builders, "build", case.wanted.hash)
     if pod is None:
@@ -233,6 +235,26 @@ def image_is_built(case: Case) -> bool:
         return _build_failed(case, pod, terminated, report or {})
     _record_build(case, report)
     return False
+
+
+def _has_vanished(case: Case) -> bool:
+    """A pod found no such image: it is built again, which makes the same one, and the pod may yet begin."""
+    check = _check_of_attempt(case)
+    said = Diagnosis.model_validate(case.seen.unpullable) if case.seen.unpullable else None
+    waits = diagnosis.waiting_for(check) if check else None
+    why = next((each for each in (said, waits) if each and diagnosis.vanished(each)), None)
+    record = case.status["build"]
+    if why is None or (record.get("vanished") and seconds_since(record["vanished"], case.now) < VANISHED_AGAIN):
+        return False
+    record["vanished"] = stamp(case.now)
+    record["attempt"] += 1
+    image = case.status.pop("image")
+    case.status.pop("flow", None)
+    case.conditions.set(words.VERIFIED, "Unknown", "Building", "The image is being built.")
+    case.status["diagnosis"] = diagnosis.diagnosis(
+        "ImageVanished", f"The registry has lost {image}: {why.message}", "Nothing: it is being built again."
+    ).to_wire()
+    return True
 
 
 def _ended(pod: Manifest, container: str) -> dict[str, Any] | None:
@@ -359,7 +381,7 @@ def flow_is_verified(case: Case) -> bool:
     if case.status.get("flow"):
         return False
     image = case.status["image"]
-    pod = _of_attempt(case, case.seen.checks, "check", build.check_key(case.spec, case.wanted, image))
+    pod = _check_of_attempt(case)
     if pod is None:
         attempt = case.status["build"]["attempt"]
         case.create += (build.check_pod(case.target, case.spec, case.wanted, image, attempt, case.settings),)
@@ -383,6 +405,11 @@ def _check_failed(case: Case, pod: Manifest, terminated: dict[str, Any], report:
     outside, attempt = healing.sees_more_than_its_image(case.spec), case.status["build"]["attempt"]
     _try_again(case, pod, terminated, healing.pause_after_check(why.reason, report, attempt, outside=outside))
     return case.stuck(words.VERIFIED, why)
+
+
+def _check_of_attempt(case: Case) -> Manifest | None:
+    key = build.check_key(case.spec, case.wanted, case.status["image"])
+    return _of_attempt(case, case.seen.checks, "check", key)
 
 
 def _of_attempt(case: Case, pods: tuple[Manifest, ...], role: str, inputs: str) -> Manifest | None:

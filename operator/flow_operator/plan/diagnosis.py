@@ -58,6 +58,11 @@ def _unschedulable(pod: Manifest) -> Diagnosis | None:
     return None
 
 
+def vanished(why: Diagnosis) -> bool:
+    """Return whether an image could not be pulled because there is none: nothing else that kubelets say of pulls."""
+    return why.reason == "ImagePullFailed" and "not found" in why.message
+
+
 def _cannot_start(pod: Manifest) -> Diagnosis | None:
     for name, state, whole in container_states(pod):
         waiting = state.get("waiting") or {}

@@ -80,3 +80,4 @@ class ObservedDeployment:
     run_refused: str | None = None  # why the API server refused the last of them
     pinned_config_maps: frozenset[str] = field(default_factory=frozenset)  # code that unfinished runs mount
     refused: str | None = None
+    unpullable: Manifest | None = None  # the diagnosis of an unfinished run that cannot pull this very image

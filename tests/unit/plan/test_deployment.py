@@ -187,7 +187,7 @@ def test_what_a_person_must_mend_is_tried_again_more_slowly_and_what_inputs_deci
 
 def test_a_check_that_waited_for_its_image_until_the_end_says_so_and_is_tried_again() -> None:
     told, _, plan = built()
-    check = m.waiting(pod_of(plan), "ImagePullBackOff", name="check", message="not found")
+    check = m.waiting(pod_of(plan), "ImagePullBackOff", name="check", message="403 Forbidden")
     stuck = decide(told, ObservedDeployment(checks=(check,)))
     assert reason(stuck, "Verified") == "ImagePullFailed"
     check["status"] |= {"phase": "Failed", "reason": "DeadlineExceeded"}
@@ -372,6 +372,52 @@ def test_another_python_than_the_authors_is_a_warning_in_a_condition(python: str
     assert reason(done) == "Ready"
     (verified,) = [each for each in done.status["conditions"] if each["type"] == "Verified"]
     assert ("Python 3.12, and the image has 3.11.2" in verified["message"]) is warned
+
+
+def ready() -> Manifest:
+    told, builder, plan = built()
+    check = m.ended(pod_of(plan), "check", message=json.dumps({"flow": FACTS}))
+    return m.with_status(told, decide(told, ObservedDeployment(builders=(builder,), checks=(check,))).status)
+
+
+GONE = {"reason": "ImagePullFailed", "message": f"cannot pull {m.IMAGE}: not found", "remedy": "check"}
+
+
+def test_an_image_that_vanished_is_built_again_once() -> None:
+    told = ready()
+    seen = ObservedDeployment(unpullable=GONE)
+    plan = decide(told, seen)
+    assert plan.status is not None
+    assert plan.status["diagnosis"]["reason"] == "ImageVanished"
+    assert "image" not in plan.status
+    assert pod_of(plan)["metadata"]["name"].endswith("-2")
+    builder = m.ended(pod_of(plan), "builder", message=json.dumps({"image": m.IMAGE}))
+    told = m.with_status(told, plan.status)
+    second = decide(told, ObservedDeployment(builders=(builder,), unpullable=GONE), after=8)
+    assert [each["metadata"]["labels"]["app.kubernetes.io/component"] for each in second.create] == ["check"]
+    check = m.ended(pod_of(second), "check", message=json.dumps({"flow": FACTS}))
+    told = m.with_status(told, decide(m.with_status(told, second.status), ObservedDeployment(checks=(check,))).status)
+    assert not decide(told, seen, after=599).create, "the same trouble does not build for ever"
+    assert decide(told, seen, after=700).create
+
+
+def test_an_image_that_may_not_be_pulled_is_not_built_again() -> None:
+    assert decide(ready(), ObservedDeployment(unpullable={**GONE, "message": "403 Forbidden"})) == Plan()
+
+
+def test_an_image_that_vanished_before_its_check_is_built_again() -> None:
+    told, _, plan = built()
+    check = m.waiting(pod_of(plan), "ErrImagePull", name="check", message="not found")
+    again = decide(told, ObservedDeployment(checks=(check,)))
+    assert again.status is not None
+    assert again.status["diagnosis"]["reason"] == "ImageVanished"
+
+
+def test_an_image_built_elsewhere_is_not_built_here_when_it_vanishes() -> None:
+    first = decide(m.a_deployment(flow=m.an_elsewhere_built_flow()))
+    check = m.waiting(pod_of(first), "ErrImagePull", name="check", message="not found")
+    told = m.with_status(m.a_deployment(flow=m.an_elsewhere_built_flow()), first.status)
+    assert reason(decide(told, ObservedDeployment(checks=(check,))), "Verified") == "ImagePullFailed"
 
 
 def test_nothing_of_the_place_enters_the_image() -> None:
