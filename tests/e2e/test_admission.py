@@ -60,11 +60,7 @@ FILE = {"name": "files", "key": "a"}
         ("spec.storage", {"docker": {"files": [{"path": "/a", "configMap": FILE}] * 2}}, "Duplicate value"),
         ("spec.storage", {"docker": {"extraCommands": ["true"]}}, "extraCommands need builder: Docker"),
         ("spec.storage", {"docker": {"dependencyLock": {}}}, "exactly one of inline and configMap"),
-        (
-            "spec.storage",
-            {"docker": {"dependencyLock": {"inline": "a"}, "pythonDependencies": ["a"]}},
-            "one of dependencyLock and pythonDependencies",
-        ),
+        ("spec.storage", {"docker": {"files": [{"path": "/tmp/a", "configMap": FILE}]}}, "must not be under"),
         ("spec.runner", {"volumes": [{"name": "tmp", "emptyDir": {}}]}, "volumes of the operator's"),
         ("spec.runner", {"volumeMounts": [{"name": "a", "mountPath": "/a"}]}, "must name one of the volumes"),
         *(

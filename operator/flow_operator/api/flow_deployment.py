@@ -157,7 +157,11 @@ class ImageFile(Model):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule("!self.path.startsWith('/opt/flow-operator/')", "path must not be under /opt/flow-operator")
+            rule(
+                "!['/opt/flow-operator', '/tmp', '/hooks', '/dev', '/proc', '/sys'].exists(each,"
+                " self.path == each || self.path.startsWith(each + '/'))",
+                "path must not be under /opt/flow-operator, /tmp, /hooks, /dev, /proc or /sys",
+            )
         )
     )
 
@@ -187,10 +191,6 @@ class DockerStorage(Model):
                 "!has(self.extraCommands) || self.extraCommands.size() == 0 || self.builder == 'Docker'",
                 "extraCommands need builder: Docker",
             ),
-            rule(
-                "!has(self.dependencyLock) || !has(self.pythonDependencies) || self.pythonDependencies.size() == 0",
-                "set one of dependencyLock and pythonDependencies: a lock names everything already",
-            ),
         )
     )
 
@@ -211,7 +211,8 @@ class DockerStorage(Model):
     )
     dependency_lock: DependencyLock | None = Field(
         default=None,
-        description="A requirements file with hashes or a uv.lock, installed exactly; instead of pythonDependencies.",
+        description="A requirements file with hashes or a uv.lock, installed exactly; pythonDependencies beside it "
+        "must be satisfied by it.",
     )
     files: list[ImageFile] = Field(
         default_factory=list,

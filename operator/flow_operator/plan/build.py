@@ -123,6 +123,8 @@ def build_request(inputs: Inputs, settings: Settings) -> wire.BuildRequest:
         "annotations": {"org.opencontainers.image.title": inputs.repository.rpartition("/")[2], **docker.annotations},
         "registries": {name: _endpoint(each) for name, each in settings.registries.items()},
     }
+    if inputs.architecture:
+        request["architecture"] = inputs.architecture
     if inputs.lock:
         request["lock"] = _file(inputs.lock)
     if docker.push_secret:

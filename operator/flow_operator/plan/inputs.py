@@ -60,6 +60,7 @@ class Inputs:
     repository: str = ""
     files: tuple[Material, ...] = ()
     lock: Material | None = None
+    architecture: str = ""  # of the nodes that runs go to, where the spec names it; else the builder's own
     python: str = ""  # the author's minor version, where it is known
     rebuild: str = ""
 
@@ -70,7 +71,7 @@ class Inputs:
             LAYOUT, self._storage(), self.image, self.base_image, self.repository,
             self.flow["location"], self.flow["attribute"], self.code.sha256 if self.code else "",
             *(part for each in self.materials for part in (each.path, each.sha256)),
-            self.rebuild,
+            self.architecture, self.rebuild,
         )  # fmt: skip
 
     def _storage(self) -> str:
@@ -141,6 +142,7 @@ def inputs_of(
         repository=f"{prefix}/{name}" if prefix else "",
         files=_files(docker, found),
         lock=_lock(docker, found),
+        architecture=spec.runner.node_selector.get("kubernetes.io/arch", ""),
         python=python,
         rebuild=rebuild,
     )

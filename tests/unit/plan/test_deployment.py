@@ -420,6 +420,20 @@ def test_an_image_built_elsewhere_is_not_built_here_when_it_vanishes() -> None:
     assert reason(decide(told, ObservedDeployment(checks=(check,))), "Verified") == "ImagePullFailed"
 
 
+def test_the_architecture_of_the_runs_nodes_is_that_of_the_image() -> None:
+    plain = decide(m.a_deployment())
+    arm = decide(m.a_deployment(runner={"nodeSelector": {"kubernetes.io/arch": "arm64"}}))
+    assert "architecture" not in request_of(pod_of(plain))
+    assert request_of(pod_of(arm))["architecture"] == "arm64"
+    assert pod_of(arm)["metadata"]["name"] != pod_of(plain)["metadata"]["name"]
+
+
+def test_a_certificate_is_unverified_only_where_it_is_written() -> None:
+    registries = {"a": {"endpoint": "https://a", "insecure": True}, "b": {"endpoint": "https://b"}}
+    said = request_of(pod_of(decide(m.a_deployment(), registries=registries)))["registries"]
+    assert said == {"a": {"endpoint": "https://a", "insecure": True}, "b": {"endpoint": "https://b"}}
+
+
 def test_nothing_of_the_place_enters_the_image() -> None:
     annotations = request_of(pod_of(decide(m.a_deployment(storage={"docker": {"imageName": "cubes"}}))))["annotations"]
     assert annotations == {"org.opencontainers.image.title": "cubes"}
