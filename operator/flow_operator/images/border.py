@@ -82,7 +82,10 @@ def _translated(registry: str, error: Exception) -> BuildError:
             retryable=False,
         )
     kind, what = next(MAPPING[cls] for cls in type(error).__mro__ if cls in MAPPING)
-    return kind(f"Registry {registry} {what}{_system_words(error)}.")
+    made = kind(f"Registry {registry} {what}{_system_words(error)}.")
+    if isinstance(made, RegistryError):
+        made.silent = isinstance(error, httpx.TimeoutException)
+    return made
 
 
 def _system_words(error: BaseException | None) -> str:

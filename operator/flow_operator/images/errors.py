@@ -140,6 +140,7 @@ class RegistryError(BuildError):
     """A registry that did not do what it was asked."""
 
     retry_after: float | None = None  # seconds, what the registry asks for
+    silent: bool = False  # nothing was heard for as long as we listen
 
 
 class RegistryUnreachableError(RegistryError):

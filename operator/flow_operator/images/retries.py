@@ -25,23 +25,27 @@ class Retries:
     attempts: int = 6
     first: float = 0.2  # seconds before the second try, at most; doubled each time
     longest: float = 15.0
-    budget: float = 60.0  # seconds spent waiting, over all tries of one operation
+    # Seconds of one operation, pauses and tries in which nothing was heard: silence is to be known within a minute.
+    budget: float = 40.0
     sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
     jitter: Callable[[], float] = random.random
     progress: Progress = silent
 
     def run(self, operation: Callable[[], T]) -> T:
         """The operation's result, or its last error."""
-        left = self.budget
+        spent = 0.0
         for attempt in range(1, self.attempts):
+            began = self.clock()
             try:
                 return operation()
             except RegistryError as error:
                 pause = self._pause(attempt, error.retry_after)
-                if not error.retryable or pause > left:
+                spent += self.clock() - began if error.silent else 0.0
+                if not error.retryable or spent + pause > self.budget:
                     raise
                 self.progress(f"{error.message} Trying again in {pause:.1f} s.")
-                left -= pause
+                spent += pause
                 self.sleep(pause)
         return operation()
 

@@ -68,6 +68,38 @@ def test_retry_after_is_obeyed_within_reason(build: Build, registry: FakeRegistr
     assert pauses == [7.0]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "silent", "tries"),
+    [
+        (10.0, True, 4),  # nobody accepts a connection
+        (40.0, True, 1),  # somebody does, and says nothing
+        (300.0, False, 6),  # a long upload breaks, again and again: it got further each time
+    ],
+)
+def test_silence_is_known_within_a_minute(seconds: float, silent: bool, tries: int) -> None:
+    moments: list[float] = []
+
+    def operation() -> None:
+        moments.append(seconds)
+        error = RegistryUnreachableError("no word")
+        error.silent = silent
+        raise error
+
+    with pytest.raises(RegistryUnreachableError):
+        Retries(sleep=lambda _: None, clock=lambda: sum(moments)).run(operation)
+    assert len(moments) == tries
+
+
+def test_a_timeout_is_silence_and_a_broken_connection_is_not(
+    build: Build, registry: FakeRegistry, pauses: list[float]
+) -> None:
+    for error, silent in ((httpx.ReadTimeout, True), (httpx.ReadError, False)):
+        registry.fail("GET", "/base/manifests", *[dropped(error)] * 6)
+        with pytest.raises(RegistryUnreachableError) as caught:
+            build()
+        assert caught.value.silent is silent
+
+
 def test_retry_after_may_be_a_date() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     assert retry_after("Thu, 01 Jan 2026 00:00:05 GMT", now) == 5
