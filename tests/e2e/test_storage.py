@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import subprocess
 import urllib.request
 import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.cluster import condition, deployment, reason, run
+from tests.support.cluster import condition, deployment, get_json, reason, run
 
 if TYPE_CHECKING:
     from tests.support.cluster import Namespace
@@ -27,21 +28,22 @@ def config_map(name: str, data: dict[str, str], binary: dict[str, bytes] | None 
     return {**made, "data": data, "binaryData": encoded}
 
 
+def registry(method: str, path: str, data: bytes | None = None, **headers: str) -> tuple[bytes, str]:
+    """Ask the registry; return the answer and its type."""
+    asked = urllib.request.Request(f"http://localhost:5001/v2/{path}", data, headers, method=method)
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        return answer.read(), answer.headers.get("Content-Type", "")
+
+
 def push_base(repository: str, images: dict[str, str]) -> None:
     """Give the runtime image another name in the registry, as `docker push` would: blobs mounted, manifest put."""
     name, _, tag = images["runtime"].removeprefix("localhost:5001/").rpartition(":")
     types = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
-
-    def call(method: str, path: str, data: bytes | None = None, **headers: str) -> tuple[bytes, str]:
-        asked = urllib.request.Request(f"http://localhost:5001/v2/{path}", data, headers, method=method)
-        with urllib.request.urlopen(asked, timeout=10) as answer:
-            return answer.read(), answer.headers.get("Content-Type", "")
-
-    manifest, kind = call("GET", f"{name}/manifests/{tag}", Accept=types)
+    manifest, kind = registry("GET", f"{name}/manifests/{tag}", Accept=types)
     document = json.loads(manifest)
     for blob in (document["config"], *document["layers"]):
-        call("POST", f"{repository}/blobs/uploads/?mount={blob['digest']}&from={name}", b"")
-    call("PUT", f"{repository}/manifests/1", manifest, **{"Content-Type": kind})
+        registry("POST", f"{repository}/blobs/uploads/?mount={blob['digest']}&from={name}", b"")
+    registry("PUT", f"{repository}/manifests/1", manifest, **{"Content-Type": kind})
 
 
 class Faults:
@@ -172,6 +174,22 @@ def test_extra_commands_need_an_engine_and_it_is_said(namespace: Namespace) -> N
     seen = namespace.wait_deployment("no-engine", lambda each: condition(each, "Built") == "False", 30, "no engine")
     assert reason(seen, "Built") == "EngineNotSet"
     assert "dockerEngine.url" in seen["status"]["diagnosis"]["remedy"]
+
+
+def test_an_image_that_the_registry_has_lost_is_built_again_and_the_run_goes_on(namespace: Namespace) -> None:
+    namespace.apply(deployment("lost", FLOW.replace("return n", "return n + 100"), storage=DOCKER))
+    image = namespace.wait_ready("lost")["status"]["image"]
+    name, _, digest = image.removeprefix("localhost:5001/").partition("@")
+    registry("DELETE", f"{name}/manifests/{digest}")
+    for node in get_json("nodes")["items"]:  # which kept it from the check
+        subprocess.run(["docker", "exec", node["metadata"]["name"], "crictl", "rmi", image], check=False)
+
+    namespace.apply(run("lost", "lost", parameters={"n": 1}))
+    done = namespace.wait_run("lost")
+    assert (done["status"].get("result"), done["status"]["image"]) == (101, image)
+    healed = namespace.wait_ready("lost")
+    assert healed["status"]["image"] == image, "the same inputs give the same digest"
+    assert healed["status"]["build"]["vanished"]
 
 
 @pytest.mark.parametrize("name", FAULTS)
