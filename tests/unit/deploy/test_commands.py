@@ -261,7 +261,7 @@ def test_status_of_a_run_is_its_story(kubectl_flow: Call, server: ApiServer) -> 
             "Failed",
             attempt=1,
             pod="squares-1-1",
-            stages={"setUp": "2s", "flow": "1s"},
+            stages={"flow": "1s", "setUp": "2s"},
             hooks=[{"name": "on_exit", "state": "Failed", "tries": 2, "message": "KeyError: 'x'"}],
             error={"type": "ValueError", "message": "empty", "frames": ["flow.py:3 in flow"]},
             diagnosis={"reason": "FlowRaised", "message": "The flow failed.", "remedy": "Mend it."},

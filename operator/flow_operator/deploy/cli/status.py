@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Manifest = dict[str, Any]
 DEPLOYMENT_COLUMNS = ("DEPLOYMENT", "READY", "REASON", "FLOW", "NEXT RUN", "AGE")
+# In the order they come; a map in the API is sorted by name.
+STAGES = ("setUp", "load", "connect", "flow", "resolve", "base", "dependencies", "code", "push")
 RUN_COLUMNS = ("RUN", "DEPLOYMENT", "PHASE", "REASON", "WORKERS", "RESULT", "DURATION", "AGE")
 
 
@@ -168,7 +170,8 @@ def _pairs(values: Manifest) -> str:
 
 
 def _stages(stages: Manifest) -> str:
-    return ", ".join(f"{name} {took}" for name, took in stages.items())
+    ordered = sorted(stages, key=lambda each: STAGES.index(each) if each in STAGES else len(STAGES))
+    return ", ".join(f"{name} {stages[name]}" for name in ordered)
 
 
 def _workers(workers: Manifest) -> str:
