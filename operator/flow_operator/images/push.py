@@ -91,9 +91,9 @@ class Push:
         self._threads = ThreadPoolExecutor(3)
 
     def begin(self, code: tuple[Layer, ...]) -> None:
-        """Look up the tag and bring the code, while others look at the base."""
-        self._tagged = self._threads.submit(self._look_up)
+        """Look up code and tag and bring the code, while others look at the base."""
         self._lacking = self._threads.submit(self._without, [_part(layer) for layer in code])
+        self._tagged = self._threads.submit(self._look_up)
         self._code = self._threads.submit(lambda: _where(self._bring, self._lacking.result()))
 
     def look(self) -> None:
@@ -103,8 +103,7 @@ class Push:
     def finish(self, image: Image) -> Pushed:
         """Bring what is still missing, then the manifest; nothing when the tag is this image already."""
         digest = image.manifest.digest
-        there = self._tagged.result() if self._tag else self._target.digest_of(digest)
-        if there == digest:
+        if self._is_there(digest):
             self._progress("Nothing to push: the registry has this image.")
             return _pushed(self._code.result())
         return _pushed(self._send(image, self._tag or digest), len(image.manifest.body))
@@ -114,7 +113,14 @@ class Push:
         self._threads.shutdown(cancel_futures=True)
 
     def _look_up(self) -> str | None:
-        return self._target.digest_of(self._tag) if self._tag else None
+        """What the tag is; not asked for where code is lacking, which no image there can have."""
+        lacking = self._lacking.result()
+        return self._target.digest_of(self._tag) if self._tag and not lacking else None
+
+    def _is_there(self, digest: str) -> bool:
+        if self._tag or self._lacking.result():
+            return self._tagged.result() == digest
+        return self._target.digest_of(digest) == digest
 
     def _send(self, image: Image, version: str) -> list[_Part]:
         parts = _parts(image)
