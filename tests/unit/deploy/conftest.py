@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -44,6 +45,14 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nowhere: None) -> It
     with ApiServer() as made:
         monkeypatch.setenv("KUBECONFIG", str(made.kubeconfig(tmp_path)))
         yield made
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let programs hear of Ctrl-C: a shell has what it starts in the background ignore it, and its children inherit."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

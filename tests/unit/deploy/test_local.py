@@ -127,6 +127,7 @@ def test_a_flow_that_takes_too_long_is_stopped_and_on_exit_runs(kubectl_flow: Ca
     assert events(file)[-1] == "on_exit Failed"
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_stops_the_flow_and_on_exit_runs(file: str) -> None:
     command = [sys.executable, "-m", "flow_operator.deploy", "run", "--local", file, "-p", "n=4", "-p", "end=sleep"]
     room = Path(__file__).parents[3] / "operator"

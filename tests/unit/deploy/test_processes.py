@@ -33,6 +33,7 @@ def on_a_terminal(*arguments: str) -> str:
     """Return what a person sees on a terminal, its control sequences included."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"}
+    environment.pop("NO_COLOR", None)  # a log of CI's wants none; a person's terminal does
     process = subprocess.Popen([*PROGRAM, *arguments], env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     seen = b""
@@ -74,6 +75,7 @@ def test_a_watched_run_on_a_terminal_moves_below_the_lines_that_stay(server: Api
     assert lines[-2] == "Succeeded in 3s: 5"
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_a_watched_run_alone(server: ApiServer) -> None:
     server.put(makers.a_ready_deployment())
     command = [*PROGRAM, "run", "squares", "--run-name", "left", "--watch"]
