@@ -53,6 +53,9 @@ class Sources(dict[Where, Manifest | None]):
             except KubeError as error:
                 logger.info("watch of a source ended", extra={"source": f"{namespace}/{name}", "error": str(error)})
                 await asyncio.sleep(RECONNECT)
+            except Exception:  # a watch that ends for good would leave its deployments as they are, without a word
+                logger.exception("watch of a source failed", extra={"source": f"{namespace}/{name}"})
+                await asyncio.sleep(RECONNECT)
         self._tasks.pop(where, None)
         self.pop(where, None)
 

@@ -15,7 +15,7 @@ import httpx
 
 from flow_operator.images.auth import Login
 from flow_operator.images.border import registry_errors
-from flow_operator.images.errors import BadRequestError, RegistryFailedError
+from flow_operator.images.errors import BadSettingsError, RegistryFailedError
 from flow_operator.images.known import Known
 
 if TYPE_CHECKING:
@@ -160,4 +160,4 @@ def _read(file: str, what: str, load: Callable[..., T]) -> T:
     try:
         return load(cafile=file)
     except OSError:
-        raise BadRequestError(f"{what} is {file}, which cannot be read as certificates.") from None
+        raise BadSettingsError(f"{what} is {file}, which cannot be read as certificates.") from None

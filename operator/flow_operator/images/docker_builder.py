@@ -41,6 +41,7 @@ from flow_operator.images.errors import (
 )
 from flow_operator.images.files import file_layers
 from flow_operator.images.image import annotations_for, environment, labels_for
+from flow_operator.images.layer_cache import cache_key
 from flow_operator.images.package_layers import PackageLayers
 from flow_operator.images.probe import PROBE, Found, found
 from flow_operator.images.progress import Progress, Stages, silent
@@ -199,7 +200,8 @@ class _Build:
     def _runtime(self, lock: Lock, target: Target, image: str, user: str) -> str:
         """The image that holds the runtime: the engine has it since the first build that needed it."""
         layers = PackageLayers(target, None, self._work, self._stages, self._progress)
-        key = layers.runtime_key(lock)[:24]
+        # By image too: it is the image's own Python that compiles, and what one makes must not reach another's builds.
+        key = cache_key(layers.runtime_key(lock), image)[:24]
         name = f"{_RUNTIME}:{key}"
         if self._engine.image(name) is None:
             layers.runtime(lock)

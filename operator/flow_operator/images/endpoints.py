@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flow_operator.images.clients import Trust
-from flow_operator.images.errors import BadRequestError
+from flow_operator.images.errors import BadSettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,7 @@ def trust_of(registry: str, registries: Mapping[str, RegistryEndpoint]) -> Trust
     written = registries.get(registry, {})
     ca, insecure = written.get("ca", ""), written.get("insecure", False)
     if not isinstance(ca, str) or not isinstance(insecure, bool):
-        raise BadRequestError(
+        raise BadSettingsError(
             f"registries has a ca of {registry} that is not a file's name, or an insecure that is not true or false.",
             remedy="Write registries as name: {endpoint: https://host:port, ca: file, insecure: false}.",
         )
@@ -45,7 +45,7 @@ def trust_of(registry: str, registries: Mapping[str, RegistryEndpoint]) -> Trust
 
 def _checked(registry: str, url: str) -> str:
     if not _PLAIN_URL.fullmatch(str(url)):
-        raise BadRequestError(
+        raise BadSettingsError(
             f"The endpoint of registry {registry} is not a plain http:// or https:// URL.",
             remedy="Write registries as name: {endpoint: https://host:port}; credentials belong in a secret.",
         )

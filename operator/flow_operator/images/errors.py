@@ -3,6 +3,7 @@
     BuildError                        reason, message, remedy, retryable
     +-- InputError                    the request or the base must change
     |   +-- BadRequestError
+    |   |   `-- BadSettingsError
     |   +-- InvalidReferenceError
     |   +-- PushSecretMissingError
     |   +-- PushSecretMalformedError
@@ -72,6 +73,13 @@ class BadRequestError(InputError):
 
     reason = "BadRequest"
     remedy = "Correct the storage of the FlowDeployment."
+
+
+class BadSettingsError(BadRequestError):
+    """What an administrator or this machine has set cannot be used; no input of the build's says so."""
+
+    reason = "BadSettings"
+    remedy = "Correct the setting; what failed is tried again by itself."
 
 
 class InvalidReferenceError(InputError):

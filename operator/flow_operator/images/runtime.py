@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flow_operator import api
 from flow_operator.api.wire import LIB_DIR
 from flow_operator.images.bytecode import compile_for, here
-from flow_operator.images.errors import BadRequestError
+from flow_operator.images.errors import BadSettingsError
 from flow_operator.images.packages import install, package_entries
 from flow_operator.images.progress import Progress, silent
 from flow_operator.images.requirements import Lock, parse_lock
@@ -65,7 +65,7 @@ def runtime_lock(python: str) -> Lock:
     try:
         return _lock(_lock_path().read_text(), python)
     except OSError:
-        raise BadRequestError(
+        raise BadSettingsError(
             "This builder has no list of the runtime's packages, which the base image lacks.",
             remedy=f"Use a flow-operator runtime image as baseImage, or set {LOCK_ENV}.",
         ) from None

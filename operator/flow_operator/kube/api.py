@@ -254,6 +254,8 @@ async def connect(
         namespace = _own_namespace()
     else:
         namespace = await _load(settings, kubeconfig or os.environ.get("KUBECONFIG") or DEFAULT_KUBECONFIG, context)
+    # No limit: each watch holds a connection, and a hundred of them must not keep a Lease from being renewed.
+    settings.connection_pool_maxsize = 0
     return Api(client.ApiClient(settings), on_call, namespace)
 
 

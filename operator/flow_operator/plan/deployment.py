@@ -290,8 +290,10 @@ def _sources_of(pod: Manifest) -> list[str]:
 def _nothing_to_build(case: Case) -> bool:
     code = case.wanted.code
     if code is not None:
-        case.create += (build.code_config_map(case.target, code),)
-        if case.seen.refused:
+        wanted = build.code_config_map(case.target, code)
+        case.create += (wanted,)
+        # Where the copy is there, it was the check pod that was refused: that is the next check's to say, and to retry.
+        if case.seen.refused and _missing((wanted,), case.seen):
             return _refused(case, words.BUILT)
     case.status["image"] = case.wanted.image
     if case.spec.flow.image:

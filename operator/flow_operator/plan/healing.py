@@ -14,7 +14,7 @@ LATER, LATER_AT_MOST = 30.0, 600.0
 # The same inputs would fail in the same way for ever.
 DECIDED = frozenset(
     {
-        *("BadRequest", "InvalidReference", "DependencyConflict"),
+        *("BadRequest", "InvalidReference"),
         *("NoSuchFlow", "NotAFlow", "FlowInvalid", "UnpicklingFailed", "EnvironmentDependencyMissing"),
     }
 )

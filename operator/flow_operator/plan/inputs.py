@@ -151,13 +151,21 @@ def inputs_of(
 def _code(spec: FlowDeploymentSpec, flow: wire.FlowRef, found: Mapping[str, Manifest | None]) -> Code:
     file = flow["location"].rpartition("/")[2]
     if spec.flow.pickle:
-        return Code(file, base64.b64decode(spec.flow.pickle.data))
+        return Code(file, _decoded(spec.flow.pickle.data))
     source = spec.flow.source
     assert source is not None, "the API server admits exactly one"  # noqa: S101
     if source.config_map:
         field = "spec.flow.source.configMap"
         return Code(file, materials.value(field, found, source.config_map.name, source.config_map.key))
     return Code(file, (source.inline or "").encode())
+
+
+def _decoded(data: str) -> bytes:
+    try:
+        return base64.b64decode(data)
+    except ValueError:  # the pattern of the CRD holds the letters, not the padding
+        field = "spec.flow.pickle.data"
+        raise materials.MaterialMissing(field, f"{field} is not base64: its length does not fit.") from None
 
 
 def _files(docker: DockerStorage, found: Mapping[str, Manifest | None]) -> tuple[Material, ...]:

@@ -44,6 +44,8 @@ def dask_cluster(run: str, uid: str, attempt: int) -> str:
 def build_child(deployment: str, role: str, inputs: str, attempt: int = 0) -> str:
     """Return the name of a deployment's code ConfigMap, builder pod or check pod for some inputs."""
     tail = f"-{role}-{inputs[:10]}" + (f"-{attempt}" if attempt else "")
+    if len(deployment) > MAX_POD - len(tail):  # two long names must not become one
+        tail = f"-{digest(deployment)[:5]}{tail}"
     return _cut(deployment, MAX_POD - len(tail)) + tail
 
 

@@ -267,7 +267,7 @@ def children_are_made(case: Case) -> bool:
         # Last: where the pod is, everything it needs was made.
         wanted.append(runner_pod(case.run, pins, attempt, case.settings))
     case.create = tuple(wanted)
-    if case.seen.refused:
+    if case.seen.refused and wanted:  # what is there by now is refused no more
         return _wait_or_fail(case, diagnosis.refused(f"FlowRun {case.run['metadata']['name']}", case.seen.refused))
     return False
 

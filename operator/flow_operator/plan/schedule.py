@@ -164,7 +164,9 @@ def _handled(
     A schedule that was set, changed or resumed begins now: it makes up nothing of the time before.
     """
     if remembered.get("inputs") == _inputs(schedule) and (moment := parse(remembered.get("handled"))):
-        return max([moment, *map(_tick, runs)])
+        # Never in the future: a clock that was wrong, or an edited annotation, must not silence a schedule for years.
+        present = now.astimezone(UTC)
+        return max([min(moment, present), *(tick for tick in map(_tick, runs) if tick <= present)])
     born = parse(deployment["metadata"].get("creationTimestamp"))
     first_look = not remembered and deployment["metadata"]["generation"] == 1
     return born if first_look and born else now.astimezone(UTC)

@@ -15,6 +15,8 @@ from tests.support import makers as m
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    import pytest
+
     from flow_operator.kube.api import Api
 
 Manifest = dict[str, Any]
@@ -92,3 +94,27 @@ def test_a_run_that_cannot_pull_wakes_its_deployment() -> None:
     assert observe_deployment(store, deployment, {}, None, None).unpullable == run["status"]["diagnosis"]
     other = m.with_status(deployment, {**deployment["status"], "image": "another"})
     assert observe_deployment(store, other, {}, None, None).unpullable is None
+
+
+async def test_a_watch_that_fails_in_an_unknown_way_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flow_operator.controller.sources.RECONNECT", 0.0)
+    tries: list[str] = []
+
+    class Broken(Watched):
+        async def watch(self, *where: str) -> AsyncIterator[Manifest | None]:
+            tries.append(where[-1])
+            if len(tries) == 1:
+                raise ValueError("half a line")
+            async for each in super().watch(*where):
+                yield each
+
+    api, store = Broken(), Store()
+    real: Api = api  # type: ignore[assignment]
+    sources = Sources(real, store, Queue[Key](lambda: 0.0))
+    deployment = m.a_deployment(flow=FLOW)
+    store.put(deployment)
+    sources.want(("team-a", "code"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert tries == ["code", "code"]
+    await sources.close()

@@ -479,3 +479,20 @@ def test_a_refused_builder_shows_the_servers_words_and_is_tried_again() -> None:
     assert reason(plan) == "PodRefused"
     assert pod_of(plan)
     assert plan.again_after
+
+
+def test_a_refused_check_pod_of_mounted_code_is_tried_again() -> None:
+    deployment = m.a_deployment(storage={"bytes": {}})
+    (copy,) = [each for each in decide(deployment).create if each["kind"] == "ConfigMap"]
+    seen = ObservedDeployment(config_maps=(copy,), refused="exceeded quota: small")
+    plan = decide(deployment, seen)
+    assert reason(plan, "Built") == "Mounted"
+    assert reason(plan, "Verified") == "PodRefused"
+    assert pod_of(plan), "it is wished for again"
+
+
+def test_a_pickle_that_is_no_base64_is_said() -> None:
+    flow = {"pickle": {"data": "abc", "python": "3.11", "file": "flow.flow"}}
+    plan = decide(m.a_deployment(flow=flow, storage={"bytes": {}}))
+    assert plan.status is not None
+    assert "spec.flow.pickle.data is not base64" in plan.status["diagnosis"]["message"]

@@ -33,7 +33,8 @@ SOON, LATER = [10, 20, 40, 80, 160, 300, 300], [30, 60, 120, 240, 480, 600, 600]
         ("DeadlineExceeded", True, LATER),
         ("BadRequest", False, None),
         ("InvalidReference", False, None),
-        ("DependencyConflict", False, None),
+        ("BadSettings", False, LATER),  # an administrator mends it, and no input of the build changes
+        ("DependencyConflict", False, LATER),  # a new release of a package may end it
     ],
 )
 def test_after_a_build(reason: str, retryable: bool, pauses: list[float] | None) -> None:

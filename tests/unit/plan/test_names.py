@@ -44,3 +44,10 @@ def test_a_build_child_has_a_valid_name(deployment: str, inputs: str, attempt: i
 
 def test_parts_of_a_digest_do_not_run_into_each_other() -> None:
     assert names.digest("ab", "c") != names.digest("a", "bc")
+
+
+def test_two_long_names_with_one_beginning_do_not_share_a_child() -> None:
+    one, other = "a" * 60 + "-1", "a" * 60 + "-2"
+    assert names.build_child(one, "code", "f" * 64) != names.build_child(other, "code", "f" * 64)
+    assert len(names.build_child(one, "code", "f" * 64)) <= 63
+    assert names.build_child("short", "code", "f" * 64) == "short-code-ffffffffff"

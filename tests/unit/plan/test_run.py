@@ -281,6 +281,15 @@ def test_a_refused_pod_shows_the_servers_words() -> None:
     assert plan.create, "it is tried again"
 
 
+def test_a_pod_that_is_there_after_all_was_not_refused() -> None:
+    """The server had made it when the connection broke: what it said of an earlier try is past."""
+    run, plan = begun()
+    pod = m.running(made(plan, "Pod"))
+    plan = decide(run, ObservedRun(runner=pod, runners=(pod,), refused="exceeded quota: small"), after=700)
+    assert plan.status is not None
+    assert plan.status["phase"] == "Running"
+
+
 class TestHooks:
     deployment = m.a_ready_deployment(callbacks=("on_start", "on_exit"))
 

@@ -365,3 +365,13 @@ def test_status_times_are_to_the_second() -> None:
     clock.seconds = 5.75
     clock.look()
     assert clock.status["schedule"]["handled"] == stamp(m.NOW + timedelta(seconds=5))
+
+
+def test_a_tick_of_the_future_does_not_silence_a_schedule() -> None:
+    clock = Clock(HOURLY)
+    clock.at(3601)
+    (run,) = clock.runs
+    run["metadata"]["annotations"][labels.SCHEDULED_AT] = m.at(4 * 365 * 86_400)  # a clock that was wrong, say
+    clock.end(run["metadata"]["name"])
+    clock.at(7100)
+    assert clock.at(7201) == [at_minute(120)]
