@@ -49,6 +49,7 @@ class Wishes:
     build: str | None = None  # cluster, here, none
     schedule_active: bool = True
     parameters: dict[str, Any] = field(default_factory=dict)
+    unseen: bool = False  # also where it cannot be loaded here
 
     def build_for(self, declared: Declared) -> str:
         """Where the image is built: none for a flow with Bytes storage, unless told otherwise."""

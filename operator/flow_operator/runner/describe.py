@@ -31,6 +31,8 @@ def main() -> int:
 def _refusal(error: LoadError) -> dict[str, Any]:
     """Why there is no flow, and where in the author's code: a person reads it at once, so it needs no traceback."""
     answer = {"reason": error.reason, "message": str(error), "remedy": error.remedy}
+    if isinstance(error.cause, ModuleNotFoundError) and error.cause.name:
+        answer["missing"] = error.cause.name
     frames = reports.error_of(error.cause).get("frames", []) if error.cause is not None else []
     return {**answer, "place": frames[-1]} if frames else answer
 

@@ -103,18 +103,50 @@ def test_a_project_is_a_namespace_and_a_label(kubectl_flow: Call, file: str) -> 
     assert "environment" not in made["spec"]
 
 
-def test_a_file_that_needs_what_is_not_here_goes_as_it_is(kubectl_flow: Call, tmp_path: Path) -> None:
+def test_a_file_that_needs_what_is_not_here_goes_unseen_if_told_so(kubectl_flow: Call, tmp_path: Path) -> None:
     file = tmp_path / "flow.py"
     file.write_text("import no_such_package\n\ndef flow():\n    return 1\n")
-    said = kubectl_flow("render", str(file), "--registry-url", "registry.example.com")
+    asked = ("render", str(file), "--registry-url", "registry.example.com")
+    refused = kubectl_flow(*asked)
+    assert (refused.code, refused.out) == (1, "")
+    assert "flow.py imports 'no_such_package', which is not installed here" in refused.err
+    assert "; or take the file without what it declares: --unseen --name NAME." in refused.err
+    nameless = kubectl_flow(*asked, "--unseen")
+    assert (nameless.code, nameless.out) == (2, "")
+    assert "Add --name." in nameless.err
+    said = kubectl_flow(*asked, "--unseen", "--name", "squares")
     assert said.code == 0
     assert "Warning: flow.py imports 'no_such_package', which is not installed here" in said.err
-    assert "It is taken as it is" in said.err
-    spec = yaml.safe_load(said.out)["spec"]
-    assert spec["storage"] == {"docker": {"registryURL": "registry.example.com"}}
-    here = kubectl_flow("render", str(file), "--build", "here")
+    assert "It is taken unseen" in said.err
+    made = yaml.safe_load(said.out)
+    assert made["metadata"]["name"] == "squares"
+    assert made["spec"]["storage"] == {"docker": {"registryURL": "registry.example.com"}}
+    here = kubectl_flow("render", str(file), "--build", "here", "--unseen", "--name", "squares")
     assert here.code == 1
-    assert "Install the package of 'no_such_package'." in here.err
+    assert "Install the package of 'no_such_package'.\n" in here.err
+
+
+@pytest.mark.parametrize(
+    ("first", "what"),
+    [
+        ("def", "flow.py is not Python"),
+        ("import os; os.environ['NOT_SET_HERE']", "flow.py cannot be imported: KeyError: 'NOT_SET_HERE'"),
+        ("import os; os._exit(0)", "flow.py could not be loaded: its process ended with code 0"),
+        ("raise SystemExit", "flow.py cannot be imported: SystemExit"),
+    ],
+)
+@pytest.mark.parametrize("command", ["render", "deploy"])
+def test_a_file_that_is_broken_is_refused(
+    kubectl_flow: Call, tmp_path: Path, command: str, first: str, what: str
+) -> None:
+    file = tmp_path / "flow.py"
+    file.write_text(f"{first}\n\ndef flow():\n    return 1\n")
+    for options in ((), ("--unseen", "--name", "squares")):
+        said = kubectl_flow(command, str(file), *options)
+        assert (said.code, said.out) == (1, "")
+        assert what in said.err
+        assert "Mend " in said.err
+        assert "--unseen" not in said.err
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,11 @@ def from_file(command: Callable[..., Any]) -> Callable[..., Any]:
         default=True,
         help="Whether the flow's schedule starts. Default: it does.",
     )
+    @click.option(
+        "--unseen",
+        is_flag=True,
+        help="Take the file although a package that it imports is not installed here; then --name is needed.",
+    )
     @options.parameters
     @functools.wraps(command)
     def with_wishes(
@@ -50,22 +55,23 @@ def from_file(command: Callable[..., Any]) -> Callable[..., Any]:
         registry_url: str | None,
         build: str | None,
         schedule_active: bool,
+        unseen: bool,
         parameters: Manifest,
         **rest: Any,
     ) -> Any:
         from ..source import Wishes
 
-        wishes = Wishes(name, None, project, registry_url, build, schedule_active, parameters)
+        wishes = Wishes(name, None, project, registry_url, build, schedule_active, parameters, unseen)
         return command(wishes=wishes, **rest)
 
     return with_wishes
 
 
 def read(file: str, wishes: Wishes, screen: Screen) -> tuple[Target, Declared]:
-    """Load the file in a process of its own. What is not installed here may be in the image: then it goes as it is.
+    """Load the file in a process of its own. What is not installed here may be in the image: --unseen takes it so.
 
     Raises:
-        Trouble: there is no flow, or a build here would not have what it needs to know.
+        Trouble: there is no flow, it cannot be loaded, or nobody said that it may go unseen.
     """
     from . import loading
 
@@ -74,11 +80,21 @@ def read(file: str, wishes: Wishes, screen: Screen) -> tuple[Target, Declared]:
         raise trouble.Trouble(f"{target.path.name} is not a Python file.", "Deploy the .py file.", trouble.USAGE)
     described = loading.describe(target)
     if described.failure:
-        if described.reason != "ImportFailed" or wishes.build == "here":
-            raise described.failure
+        _refuse_unseen(described.failure, described.missing, wishes)
         said = described.failure.message
-        screen.warn(f"{said} It is taken as it is: its storage, environment and schedule are not known here.")
+        screen.warn(f"{said} It is taken unseen, without the storage, environment and schedule that it may declare.")
     return target, described.declared
+
+
+def _refuse_unseen(failure: trouble.Trouble, missing: str, wishes: Wishes) -> None:
+    """A flow that nobody saw has no storage, environment, schedule or name: whoever deploys it must know."""
+    if not missing or wishes.build == "here":
+        raise failure
+    if not wishes.unseen:
+        remedy = f"{failure.remedy.removesuffix('.')}; or take the file without what it declares: --unseen --name NAME."
+        raise trouble.Trouble(failure.message, remedy)
+    if not wishes.name:
+        raise trouble.Trouble("The name of a flow that is taken unseen is not known.", "Add --name.", trouble.USAGE)
 
 
 def manifest_of(target: Target, declared: Declared, wishes: Wishes, *, push: bool) -> Manifest:

@@ -18,6 +18,7 @@ from .trouble import TIMEOUT, USAGE, Trouble, did_you_mean
 if TYPE_CHECKING:
     from typing import IO
 
+MEND = "Mend what runs when the file is imported."
 PATIENCE = 120.0  # seconds to load a flow: imports of a large package from a slow disk
 TERMINATION_LOG_ENV = "FLOW_OPERATOR_TERMINATION_LOG"  # of the runner's programs
 
@@ -61,7 +62,7 @@ class Described:
 
     declared: Declared
     failure: Trouble | None = None
-    reason: str = ""  # of the failure: ImportFailed, NoSuchFlow, …
+    missing: str = ""  # the module that is not installed here, where that is why
 
 
 def describe(target: Target) -> Described:
@@ -85,8 +86,8 @@ def describe(target: Target) -> Described:
     if "flow" not in found:
         said = found.get("message") or f"{target.path.name} could not be loaded: its process ended with code {code}"
         place = f" (at {found['place']})" if "place" in found else ""
-        failure = Trouble(f"{said.removesuffix('.')}{place}.", found.get("remedy", ""))
-        return Described(Declared(), failure, found.get("reason", "ImportFailed"))
+        failure = Trouble(f"{said.removesuffix('.')}{place}.", found.get("remedy", MEND))
+        return Described(Declared(), failure, found.get("missing", ""))
     keys = ("storage", "arguments", "schedule", "refused")
     return Described(Declared(found["flow"], **{key: found[key] for key in keys if key in found}))
 
