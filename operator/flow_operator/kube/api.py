@@ -235,8 +235,8 @@ def _cut(response: aiohttp.ClientResponse) -> None:
 def path(api_version: str, kind: str, namespace: str | None, name: str | None = None) -> str:
     """Return the URL path of a collection or an object."""
     root = f"/api/{api_version}" if "/" not in api_version else f"/apis/{api_version}"
-    scope = f"/namespaces/{quote(namespace)}" if namespace else ""
-    return f"{root}{scope}/{PLURALS[kind]}" + (f"/{quote(name)}" if name else "")
+    scope = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+    return f"{root}{scope}/{PLURALS[kind]}" + (f"/{quote(name, safe='')}" if name else "")
 
 
 async def connect(

@@ -302,6 +302,38 @@ def test_status_of_a_deployment_and_of_a_name_both_have(kubectl_flow: Call, serv
     assert kubectl_flow("status", "pod/squares").code == 2
 
 
+@pytest.mark.parametrize("written", ["run/squares-1", "fr/squares-1", "flowruns.flow-operator.io/squares-1"])
+def test_every_command_takes_a_run_with_its_kind(kubectl_flow: Call, server: ApiServer, written: str) -> None:
+    server.put(finished(makers.a_run()))
+    for command in ("status", "explain", "logs", "cancel"):
+        said = kubectl_flow(command, written)
+        assert said.code == 0, said.err
+        assert "run/squares-1 " not in said.err
+    refused = kubectl_flow("run", written)
+    assert refused.code == 2
+    assert f"{written} is a FlowRun; a FlowDeployment is asked for." in refused.err
+
+
+@pytest.mark.parametrize("written", ["deployment/squares", "fd/squares", "flowdeployment.flow-operator.io/squares"])
+def test_every_command_takes_a_deployment_with_its_kind(kubectl_flow: Call, server: ApiServer, written: str) -> None:
+    server.put(makers.a_ready_deployment())
+    for arguments in (["status"], ["explain"], ["logs", "--build"]):
+        assert kubectl_flow(*arguments, written).code == 0
+    assert kubectl_flow("run", written, "-q").out.startswith("squares-")
+    for command in ("logs", "cancel"):
+        refused = kubectl_flow(command, written)
+        assert refused.code == 2
+        assert f"{written} is a FlowDeployment; a FlowRun is asked for." in refused.err
+
+
+@pytest.mark.parametrize("written", ["pod/x", "deployment.apps/x", "run/", "/x"])
+def test_another_kind_is_no_kind_of_ours(kubectl_flow: Call, server: ApiServer, written: str) -> None:
+    for command in ("status", "explain", "logs", "cancel", "run"):
+        said = kubectl_flow(command, written)
+        assert said.code == 2
+        assert "Write run/NAME or deployment/NAME." in said.err
+
+
 # cancel
 
 

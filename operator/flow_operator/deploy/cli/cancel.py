@@ -35,6 +35,7 @@ def command(
 
     with cluster.connected(place) as there:
         run = there.find("FlowRun", name)
+        name = run["metadata"]["name"]
         if phase := finished(run):
             screen.say(f"FlowRun {name} has ended already: {phase}.")
         else:

@@ -37,7 +37,11 @@ class Cluster:
         return self.session.api
 
     def find(self, kind: str, name: str) -> Manifest:
-        """Return an object, or say which name was meant."""
+        """Return an object, or say which name was meant; the name may be written with its kind."""
+        kinds, alone = kinds_of(name)
+        if kind not in kinds:
+            raise Trouble(f"{name} is a {kinds[0]}; a {kind} is asked for.", f"Name a {kind}.", USAGE)
+        name = alone
         found = self._get(kind, name)
         if found is None:
             raise self.unknown((kind,), name)
@@ -90,9 +94,10 @@ def kinds_of(name: str) -> tuple[tuple[str, ...], str]:
     kind, slash, rest = name.partition("/")
     if not slash:
         return BOTH, name
-    known = KINDS.get(kind.lower().partition(".")[0].removesuffix("s"))
-    if known is None:
-        raise Trouble(f"There is no kind {kind!r}.", "Write run/NAME or deployment/NAME.", USAGE)
+    word, dot, group = kind.lower().partition(".")
+    known = KINDS.get(word.removesuffix("s")) if not dot or group == labels.GROUP else None
+    if known is None or not rest:
+        raise Trouble(f"{name!r} is no run and no deployment.", "Write run/NAME or deployment/NAME.", USAGE)
     return (known,), rest
 
 

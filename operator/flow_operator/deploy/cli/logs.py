@@ -44,6 +44,7 @@ def command(
             nothing = "Its builder and check pods are gone: they are kept after a failure only."
         else:
             run = there.find("FlowRun", name)
+            name = run["metadata"]["name"]
             shown = there.session.call(_of_run(there, run, component, screen, follow=follow))
             nothing = f"Its pods have not begun, or are gone: kubectl flow explain {name}{place.flags}"
     if not shown:

@@ -58,6 +58,7 @@ def command(
 
     with cluster.connected(place) as there:
         deployment = there.find("FlowDeployment", name)
+        name = deployment["metadata"]["name"]
         refuse_parameters(deployment, parameters)
         warn_if_not_ready(deployment, screen)
         run = _create(there, name, run_name or random_name(name), parameters)
