@@ -163,6 +163,8 @@ def test_a_file_that_is_broken_is_refused(
         ("def flow(): return 1\n", ("--name", "Not A Name"), 2, "'Not A Name' cannot be the name of a FlowDeployment."),
         ("def flow(): return 1\n", ("--build", "here"), 2, "no registry is named"),
         ("#" * 200_001 + "\ndef flow(): return 1\n", (), 2, "at most 200,000"),
+        ("#" * 200_001 + "\ndef flow(): return 1\n", ("--build", "here"), 2, "no registry is named"),
+        ("def flow(): return 1\n", ("--build", "here", "--name", "A"), 2, "'A' cannot be the name"),
         (
             "from flow_operator import flow, storage\n@flow(storage=storage.Memory())\ndef flow(): return 1\n",
             (),

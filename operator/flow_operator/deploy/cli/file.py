@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 Manifest = dict[str, Any]
 PLACES = ("cluster", "here", "none")
+NOT_BUILT = f"not-built@sha256:{'0' * 64}"
 
 
 def from_file(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,9 +106,9 @@ def manifest_of(target: Target, declared: Declared, wishes: Wishes, *, push: boo
     """
     from .. import source
 
-    made = source.flow_deployment(target.path, target.attribute, declared, replace(wishes, build="none"))
     if wishes.build_for(declared) != "here":
         return source.flow_deployment(target.path, target.attribute, declared, wishes)
+    made = source.flow_deployment(target.path, target.attribute, declared, wishes, NOT_BUILT)  # refused before a build
     image = _build(target, declared, wishes, made["metadata"]["name"], push=push)
     return source.flow_deployment(target.path, target.attribute, declared, wishes, image)
 
