@@ -293,6 +293,14 @@ def test_a_dry_run_asks_no_cluster(kubectl_flow: Call, file: str) -> None:
     assert yaml.safe_load(said.out)["kind"] == "FlowDeployment"
 
 
+@pytest.mark.parametrize("place", [(), ("-n", "staging")])
+def test_a_dry_run_prints_what_render_prints(kubectl_flow: Call, file: str, place: tuple[str, ...]) -> None:
+    options = (f"{file}:squares", "--project", "My First Project", *place)
+    said = kubectl_flow("deploy", *options, "--dry-run")
+    assert said.out == kubectl_flow("render", *options).out
+    assert yaml.safe_load(said.out)["metadata"]["namespace"] == (place[-1] if place else "my-first-project")
+
+
 # project
 
 

@@ -57,6 +57,8 @@ def test_help_loads_nothing_heavy() -> None:
         (["run", "x", "-p", "n"], 2, "'n' has no name and value", "See kubectl flow run --help."),
         (["run", "x", "-p", "n=1", "-p", "n=2"], 2, "Parameter 'n' is given twice", "--help"),
         (["run", "x", "--timeout", "soon"], 2, "'soon' is no duration", "--help"),
+        (["run", "x", "--timeout", "0"], 2, "'0' is no time to wait", "--help"),
+        (["deploy", "x.py", "--timeout", "0.0s"], 2, "'0.0s' is no time to wait", "--help"),
         (["status", "-o", "xml"], 2, "'xml' is not one of", "--help"),
         (["status"], 3, "There is no kubeconfig at", "--kubeconfig"),
         (["logs", "x", "--context", "other"], 3, "There is no kubeconfig at", "--context"),

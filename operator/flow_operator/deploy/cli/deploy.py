@@ -43,7 +43,7 @@ def command(
     NAME is the flow's in the file; "flow", unless told otherwise. Storage, environment and schedule are what the flow
     declares. The cluster builds its image, unless --build says otherwise. -p gives parameters a default.
     """
-    wishes = replace(wishes, namespace=place.namespace)
+    wishes = files.in_namespace(wishes, place.namespace) if dry_run else replace(wishes, namespace=place.namespace)
     target, declared = files.read(file, wishes, screen)
     if dry_run:
         screen = replace(screen, format="yaml") if screen.format == "text" else screen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,15 @@ def read(file: str, wishes: Wishes, screen: Screen) -> tuple[Target, Declared]:
         said = described.failure.message
         screen.warn(f"{said} It is taken unseen, without the storage, environment and schedule that it may declare.")
     return target, described.declared
+
+
+def in_namespace(wishes: Wishes, namespace: str | None) -> Wishes:
+    """Return wishes for a manifest that no cluster is asked about: its namespace as named, else as the project is."""
+    from .. import projects
+
+    if wishes.project and not namespace:
+        namespace = projects.unseen(wishes.project).namespace
+    return replace(wishes, namespace=namespace)
 
 
 def _refuse_unseen(failure: trouble.Trouble, missing: str, wishes: Wishes) -> None:

@@ -75,6 +75,8 @@ class Duration(click.ParamType[float]):
         """Read it."""
         if isinstance(value, float):
             return value
+        if re.fullmatch(r"0[0.smh]*", value):
+            return self.fail(f"{value!r} is no time to wait: write 90s, 5m or 1h30m", param, ctx)
         if re.fullmatch(r"\d+(\.\d+)?", value):
             return float(value)
         if re.fullmatch(r"(\d+(\.\d+)?[smh])+", value):
@@ -125,7 +127,10 @@ def parameters(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 timeout = click.option(
-    "--timeout", type=Duration(), metavar="DURATION", help="Longest wait, as 90s, 5m or 1h; then exit code 124."
+    "--timeout",
+    type=Duration(),
+    metavar="DURATION",
+    help="Longest wait, as 90s, 5m or 1h, never 0; then exit code 124.",
 )
 
 

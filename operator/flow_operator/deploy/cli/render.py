@@ -24,13 +24,7 @@ def command(file: str, wishes: Wishes, namespace: str | None, screen: Screen) ->
     The same file and options are the same text. A namespace is in it only if -n or --project names one.
     With --build here the image is built and pushed, so that what is printed can be applied.
     """
-    from dataclasses import replace
-
-    from .. import projects
-
-    if wishes.project and not namespace:
-        namespace = projects.unseen(wishes.project).namespace
-    wishes = replace(wishes, namespace=namespace)
+    wishes = files.in_namespace(wishes, namespace)
     target, declared = files.read(file, wishes, screen)
     screen.document(files.manifest_of(target, declared, wishes, push=True))
     return trouble.OK
