@@ -3,46 +3,47 @@
 from __future__ import annotations
 
 import copy
+import functools
 import io
 import pickle
+import site
 import sys
 import sysconfig
 import tempfile
 import types
 from contextlib import ExitStack
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flow_operator.flow.errors import StorageError
-from flow_operator.flow.function import Function
-from flow_operator.flow.graph import TaskCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from types import ModuleType
 
     from flow_operator.flow.core import Flow
 
 
+_DEFINED = (types.FunctionType, type, TypeVar)
+_PACKAGES = {"site-packages", "dist-packages"}  # the latter is Debian's
+_OF_THE_PLACE = {
+    "__builtins__", "__cached__", "__loader__", "__path__", "__spec__", "__warningregistry__",
+}  # fmt: skip
+
+
 def dumps(flow: Flow, *, with_storage: bool = False) -> bytes:
     """Pickle a flow with its code.
 
-    What notebooks and the author's own modules define goes by value, since the pod has no such module; what is
-    installed goes by name. The same flow gives the same bytes wherever its file is. Its storage stays behind: where a
-    flow is kept is no part of it, and the image's digest would change with the image's tag.
+    What notebooks and the author's own modules define goes by value, and so does all of their own that it uses, since
+    the pod has no such module; what is installed goes by name. The same flow gives the same bytes wherever its file is.
+    Its storage stays behind: where a flow is kept is no part of it, and the image's digest would change with the
+    image's tag.
     """
-    import cloudpickle
-
     _ = flow.environment  # the default one is made when it is asked for: before the copy, not after
     subject = copy.copy(flow)
     if not with_storage:
         subject.storage = None
-    with ExitStack() as stack:
-        for module in _own_modules(flow):
-            if module.__name__ not in cloudpickle.list_registry_pickle_by_value():
-                cloudpickle.register_pickle_by_value(module)
-                stack.callback(cloudpickle.unregister_pickle_by_value, module)
-        return _pickled(subject)
+    return _pickled(subject)
 
 
 def loads(data: bytes) -> object:
@@ -96,20 +97,61 @@ def _pickled(subject: Flow) -> bytes:
         return make, tuple(_in_order(each) if each is code.co_consts else each for each in arguments)
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-        """Leaves the author's folders out: they are different in CI, and nobody else's business."""
+        """Takes the author's own modules along, and leaves their folders out: they are different in CI, and nobody
+        else's business.
+        """
 
         dispatch_table = cloudpickle.Pickler.dispatch_table.new_child({types.CodeType: reduce_alike})
+
+        def reducer_override(self, value: Any) -> Any:
+            if isinstance(value, types.ModuleType):
+                return _by_value(value) if own(value) else NotImplemented
+            if isinstance(value, _DEFINED):
+                module = sys.modules.get(str(getattr(value, "__module__", None)))
+                if module is not None and own(module):
+                    _register(module, stack)
+            return _untracked(super().reducer_override(value))
 
         def _function_getnewargs(self, function: types.FunctionType) -> Any:
             arguments = super()._function_getnewargs(function)
             for module in self.globals_ref.values():
+                module.pop("__path__", None)
                 if "__file__" in module:
                     module["__file__"] = _placeless(module["__file__"])
             return arguments
 
+    own = functools.cache(_is_own)
     buffer = io.BytesIO()
-    Pickler(buffer).dump(subject)
+    with ExitStack() as stack:
+        Pickler(buffer).dump(subject)
     return buffer.getvalue()
+
+
+def _register(module: ModuleType, stack: ExitStack) -> None:
+    """What a module defines goes by value until the stack is closed."""
+    import cloudpickle
+
+    if module.__name__ not in cloudpickle.list_registry_pickle_by_value():
+        cloudpickle.register_pickle_by_value(module)
+        stack.callback(cloudpickle.unregister_pickle_by_value, module)
+
+
+def _by_value(module: ModuleType) -> Any:
+    """A module as what it holds. It holds it once it is made: modules may hold each other."""
+    state = {name: value for name, value in vars(module).items() if name not in _OF_THE_PLACE}
+    if state.get("__file__"):
+        state["__file__"] = _placeless(state["__file__"])
+    return types.ModuleType, (module.__name__,), state
+
+
+def _untracked(reduced: Any) -> Any:
+    """Without the random number by which cloudpickle knows a class again that it was given twice."""
+    from cloudpickle import cloudpickle
+
+    if isinstance(reduced, tuple) and reduced[0] in (cloudpickle._make_skeleton_class, cloudpickle._make_skeleton_enum):
+        make, (*arguments, _number, extra), *rest = reduced
+        return make, (*arguments, None, extra), *rest
+    return reduced
 
 
 def _placeless(file: str) -> str:
@@ -130,22 +172,18 @@ def _in_order(constants: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(_Ordered(each) if isinstance(each, frozenset) else each for each in constants)
 
 
-def _own_modules(flow: Flow) -> list[ModuleType]:
-    names = {getattr(function, "__module__", None) for function in _functions(flow)} - {None, "__main__"}
-    modules = [sys.modules[name] for name in sorted(map(str, names)) if name in sys.modules]
-    return [module for module in modules if not _installed(module)]
-
-
-def _functions(flow: Flow) -> Iterator[Callable[..., Any] | None]:
-    yield flow.environment.on_start
-    yield flow.environment.on_exit
-    if isinstance(flow.body, Function):
-        yield flow.body.function
-    else:
-        yield from (node.task.function for node in flow.body.nodes if isinstance(node, TaskCall))
-
-
-def _installed(module: ModuleType) -> bool:
+def _is_own(module: ModuleType) -> bool:
+    """Whether a module is the author's: Python source that is neither the standard library's nor was installed."""
+    name = module.__name__
+    if name == "__main__" or name.partition(".")[0] == __name__.partition(".")[0]:
+        return False  # cloudpickle knows the one; every image has the other, be it from a checkout here
     file = getattr(module, "__file__", None)
-    homes = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-    return file is None or any(Path(file).is_relative_to(home) for home in homes)
+    files: list[str] = [file] if file else list(getattr(module, "__path__", ()))
+    return any(_is_own_file(Path(file)) for file in files)
+
+
+def _is_own_file(file: Path) -> bool:
+    if file.suffix in EXTENSION_SUFFIXES or not _PACKAGES.isdisjoint(file.parts):
+        return False
+    homes = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return not any(file.is_relative_to(home) for home in (*homes, site.getusersitepackages()))
