@@ -87,7 +87,8 @@ def deploy(
         context: of the kubeconfig; by default its current one.
         namespace: one of the project's; needed where it has several.
         progress: called with each line there is to tell; by default they go to standard error.
-        kwargs: of the default storage, which is made of them where the flow has none.
+        kwargs: of the default storage, which is made of them where the flow has none. It is kept on the flow once the
+            deploy has succeeded.
 
     Raises:
         TypeError: an argument that the storage does not know.
@@ -99,7 +100,7 @@ def deploy(
     storage = _storage(flow, kwargs)
     _refuse(flow, storage, build)
     cluster = Cluster(kubeconfig, context)
-    with telling(progress) as tell:
+    with telling(progress) as tell, _unless_it_succeeds(flow, storage, keep=not dry_run):
         if dry_run:
             project = projects.unseen(project_name, namespace)
         else:
@@ -126,11 +127,11 @@ def prepare(
     flow.validate()
     if flow.storage is not storage:
         flow.storage = storage
-    if isinstance(storage, Local):
-        _label(flow)
     if build:
         _build(flow, storage, push)
     _check_metadata(flow)
+    if isinstance(storage, Local):
+        flow = _labelled(flow)
     return flow_deployment(flow, storage, project, schedule_active=schedule_active, pushed=push)
 
 
@@ -186,11 +187,28 @@ def _refuse(flow: Flow, storage: Storage, build: bool) -> None:
         storage.flow_resource(flow.name)
 
 
-def _label(flow: Flow) -> None:
-    """Files of one machine are for operators that say they see them. The environment that was given stays as it is."""
-    environment = copy.copy(flow.environment)
+@contextmanager
+def _unless_it_succeeds(flow: Flow, storage: Storage, *, keep: bool) -> Iterator[None]:
+    """Leave flow and storage as they were, so that the next call can be given other arguments and finds no stale flow;
+    after a success what was made is kept, if it is wished."""
+    before, was_there = flow.storage, flow.name in storage
+    kept = False
+    try:
+        yield
+        kept = keep
+    finally:
+        if not kept:
+            flow.storage = before
+            if not was_there:
+                storage.forget_flow(flow.name)
+
+
+def _labelled(flow: Flow) -> Flow:
+    """Files of one machine are for operators that say they see them. The flow that was given stays as it is."""
+    made, environment = copy.copy(flow), copy.copy(flow.environment)
     environment.labels = environment.labels | {"local", flow.slug}
-    flow.environment = environment
+    made.environment = environment
+    return made
 
 
 def _build(flow: Flow, storage: Storage, push: bool) -> None:

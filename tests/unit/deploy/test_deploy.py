@@ -7,6 +7,7 @@ import base64
 import os
 import re
 import sys
+import warnings
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ from flow_operator.flow.pickling import loads
 from flow_operator.images.errors import RegistryForbiddenError
 from flow_operator.kube.session import connected
 from flow_operator.schedules import CronSchedule
-from flow_operator.storage import Bytes, Docker, Local, Memory
+from flow_operator.storage import Bytes, Docker, Local, Memory, Storage
 from tests.support.api_server import ApiServer, Manifest
 
 if TYPE_CHECKING:
@@ -210,6 +211,7 @@ def test_local_storage_labels_the_environment(server: ApiServer, tmp_path: Path)
     assert spec["storage"] == {"local": {"directory": f"{tmp_path}/flows"}}
     assert spec["environment"]["labels"] == ["local", "my-squares", "x"]
     assert environment.labels == {"x"}
+    assert flow.environment is environment
 
 
 def test_inside_a_running_loop(server: ApiServer) -> None:
@@ -255,8 +257,7 @@ def test_a_dry_run_asks_no_cluster_and_pushes_nothing(
     assert made["metadata"]["namespace"] == "my-first-project"
     assert made["spec"]["flow"]["image"]["reference"] == f"registry.example.com/my-squares@{DIGEST}"
     assert builds.requests[0]["push"] is False
-    with pytest.raises(StorageError, match="was not pushed"):
-        flow.deploy("My First Project", build=False)
+    assert flow.storage is None
 
 
 def test_an_engine_knows_the_digest_after_a_push_only(server: ApiServer, builds: Builds) -> None:
@@ -366,6 +367,40 @@ def test_a_failed_build_registers_nothing_whatever_was_built_before(server: ApiS
     assert error.remedy
     assert flow.storage is not None
     refused(server, StorageError, "was built with this storage", flow, "My First Project", build=False)
+
+
+def test_after_a_failure_the_next_call_begins_anew(server: ApiServer, builds: Builds) -> None:
+    flow = a_flow()
+    builds.error = RegistryForbiddenError("wrong.example.com says: denied")
+    refused(server, BuildError, "says: denied", flow, "My First Project", registry_url="wrong.example.com")
+    assert flow.storage is None
+    builds.error = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        flow.deploy("My First Project", registry_url="registry.example.com")
+    assert builds.requests[-1]["repository"] == "registry.example.com/my-squares"
+    assert isinstance(flow.storage, Docker)
+
+
+@pytest.mark.parametrize("kind", ["Docker", "Bytes", "Local"])
+def test_neither_a_failure_nor_a_dry_run_leaves_a_flow_in_the_storage(
+    server: ApiServer, builds: Builds, tmp_path: Path, kind: str
+) -> None:
+    made: dict[str, Storage] = {"Docker": Docker("r.example.com"), "Bytes": Bytes(), "Local": Local(tmp_path)}
+    flow, environment = a_flow(storage=made[kind]), RemoteEnvironment(labels=["x" * 400])
+    flow.environment = environment
+    refused(server, DeployRefused, r"environment\.labels\.", flow, "My First Project")
+    assert flow.environment is environment
+    assert flow.storage is made[kind]
+    assert made[kind].flows == {}
+    flow.environment = RemoteEnvironment()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        flow.deploy("My First Project", dry_run=True)
+        assert made[kind].flows == {}
+        assert "My Squares" not in str(made[kind].serialize())
+        flow.deploy("My First Project")
+    assert list(made[kind].flows) == ["My Squares"]
 
 
 def test_too_large_for_a_resource(server: ApiServer) -> None:

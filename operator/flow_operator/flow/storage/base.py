@@ -52,6 +52,10 @@ class Storage(ABC):
         self._flows[flow.name] = location
         return location
 
+    def forget_flow(self, name: str) -> None:
+        """Let go of a flow, as if it had never been added; a file of it stays where it is."""
+        self._flows.pop(name, None)
+
     def get_flow(self, location: str) -> Flow:
         """Return the flow at a location that `flows` has.
 

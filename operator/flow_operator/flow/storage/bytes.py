@@ -31,6 +31,11 @@ class Bytes(Storage):
         super().__init__()
         self._bytes: dict[str, bytes] = {}
 
+    def forget_flow(self, name: str) -> None:
+        """Let go of a flow, as if it had never been added."""
+        super().forget_flow(name)
+        self._bytes.pop(name, None)
+
     def to_resource(self) -> dict[str, Any]:
         """Itself as `spec.storage` of a FlowDeployment."""
         return {"bytes": {}}

@@ -176,6 +176,12 @@ class Docker(Storage):
         self._built, self._pushed = frozenset(self._flows), push and bool(self.registry_url)
         return self
 
+    def forget_flow(self, name: str) -> None:
+        """Let go of a flow, as if it had never been added: no image counts as holding it."""
+        super().forget_flow(name)
+        self._live.pop(name, None)
+        self._built -= {name}
+
     def live_flows(self) -> dict[str, Flow]:
         """The flow objects, by their location in the image.
 

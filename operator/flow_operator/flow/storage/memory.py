@@ -21,6 +21,11 @@ class Memory(Storage):
         super().__init__()
         self._live: dict[str, Flow] = {}
 
+    def forget_flow(self, name: str) -> None:
+        """Let go of a flow, as if it had never been added."""
+        super().forget_flow(name)
+        self._live.pop(name, None)
+
     def to_resource(self) -> dict[str, Any]:
         """Nothing: a cluster cannot reach into this process."""
         raise _unreachable()
