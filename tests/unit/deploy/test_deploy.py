@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import pickle
 import re
 import sys
 import warnings
@@ -184,6 +185,21 @@ def test_several_flows_of_one_image_are_deployed_one_by_one(server: ApiServer, b
     assert [each["location"] for each in builds.requests[0]["flows"]] == ["/flows/one.flow", "/flows/two.flow"]
     storage.build()
     assert storage.image_name == name
+
+
+def test_each_build_has_a_tag_of_its_own_unless_one_was_given(builds: Builds) -> None:
+    storage = Docker("registry.example.com")
+    flow = a_flow(storage=storage)
+    names = [storage.build().name for _ in range(2)]
+    assert names == [f"registry.example.com/my-squares:{request['tag']}" for request in builds.requests]
+    assert names[0] != names[1]
+    back = pickle.loads(pickle.dumps(storage))
+    assert (back.image_tag, back.image_name) == (None, "my-squares")
+    assert "imageTag" not in storage.to_resource()["docker"]
+    storage.image_tag = "v1"
+    assert storage.build().name == storage.build().name == "registry.example.com/my-squares:v1"
+    assert pickle.loads(pickle.dumps(storage)).image_tag == "v1"
+    assert flow.storage is storage
 
 
 def test_a_build_of_ones_own(server: ApiServer, builds: Builds) -> None:

@@ -42,7 +42,7 @@ class Docker(Storage):
             interpreter's minor version.
         python_dependencies: requirement lines, as pip reads them.
         image_name: by default the slug of the flow's name; of several flows, a random name.
-        image_tag: by default the slug of the time of the first build. What runs is named by digest, never by tag.
+        image_tag: by default the slug of the time of each build. What runs is named by digest, never by tag.
         env_vars: variables set in the image, for its check and for every run.
         files: absolute paths here, and where each file is in the image.
         base_url: the Docker engine to build with, "tcp://docker.example.com:2376"; by default the local one.
@@ -97,6 +97,7 @@ class Docker(Storage):
                 remedy="Give one of them: a lock names everything already.",
             )
         self._live: dict[str, Flow] = {}
+        self._made_tag: str | None = None
         self._default_base = base_image is None
         self._report: BuildReport | None = None
         self._built: frozenset[str] = frozenset()
@@ -164,7 +165,7 @@ class Docker(Storage):
         self.add_attached()
         self.live_flows()
         name = self.image_name or (slug(next(iter(self._flows))) if len(self._flows) == 1 else str(uuid.uuid4()))
-        tag = self.image_tag or slug(datetime.now(UTC).isoformat())
+        tag = self._given_tag() or slug(datetime.now(UTC).isoformat())
         if not self.registry_url:
             warnings.warn(
                 "without registry_url the image stays in the local Docker engine, where no cluster finds it",
@@ -172,7 +173,9 @@ class Docker(Storage):
                 stacklevel=2,
             )
         report: BuildReport = hand("pack").build(self, repository=self.repository(name), tag=tag, push=push)
-        self.image_name, self.image_tag, self._report = name, tag, report
+        self.image_name, self._report = name, report
+        if not self._given_tag():
+            self.image_tag = self._made_tag = tag
         self._built, self._pushed = frozenset(self._flows), push and bool(self.registry_url)
         return self
 
@@ -206,7 +209,7 @@ class Docker(Storage):
             "baseImage": None if self._default_base else self.base_image,
             "pythonDependencies": list(self.python_dependencies),
             "imageName": self.image_name,
-            "imageTag": self.image_tag,
+            "imageTag": self._given_tag(),
             "envVars": {name: value for name, value in self.env_vars.items() if (name, value) != default},
             "extraCommands": list(self.extra_commands),
             "builder": "Docker" if self.extra_commands else self._builder,
@@ -240,6 +243,9 @@ class Docker(Storage):
             )
         return {"image": {"reference": self._report["image"], "location": self._flows[name]}}
 
+    def _given_tag(self) -> str | None:
+        return None if self.image_tag == self._made_tag else self.image_tag
+
     def _needs_engine(self) -> bool:
         return bool(self.extra_commands or self.local_image or self.base_url or not self.registry_url)
 
@@ -272,7 +278,7 @@ class Docker(Storage):
 
     def __getstate__(self) -> dict[str, Any]:
         unbuilt: dict[str, Any] = {"_live": {}, "_flows": {}, "_report": None, "_built": frozenset(), "_pushed": False}
-        return {**super().__getstate__(), **unbuilt}
+        return {**super().__getstate__(), **unbuilt, "image_tag": self._given_tag(), "_made_tag": None}
 
 
 def default_base_image() -> str:
