@@ -30,6 +30,7 @@ class Declared:
     storage: dict[str, Any] | None = None  # as in spec.storage
     arguments: dict[str, Any] = field(default_factory=dict)  # of its Docker storage, as its constructor takes them
     schedule: dict[str, Any] | None = None
+    pull_secret: str | None = None  # of its environment: for an image that is pulled as it is
     refused: dict[str, str] = field(default_factory=dict)  # storage, schedule: why a cluster cannot have it
 
     @property
@@ -82,7 +83,7 @@ def flow_deployment(
     _refuse_parameters(declared, wishes)
     environment = declared.environment
     spec = {
-        "flow": _image(path, attribute, image) if image else _source(path, attribute),
+        "flow": _image(path, attribute, image, declared.pull_secret) if image else _source(path, attribute),
         "storage": None if image else _storage(declared, wishes),
         "environment": environment if environment != DEFAULT_ENVIRONMENT else None,
         "parameters": wishes.parameters,
@@ -108,8 +109,9 @@ def location(path: Path, attribute: str) -> str:
     return f"{wire.FLOWS_DIR}/{file_name(path)}:{attribute}"
 
 
-def _image(path: Path, attribute: str, image: str) -> Manifest:
-    return {"image": {"reference": image, "location": location(path, attribute)}}
+def _image(path: Path, attribute: str, image: str, secret: str | None) -> Manifest:
+    pulled = {"pullSecret": secret} if secret else {}
+    return {"image": {"reference": image, "location": location(path, attribute), **pulled}}
 
 
 def _source(path: Path, attribute: str) -> Manifest:

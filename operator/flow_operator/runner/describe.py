@@ -47,6 +47,8 @@ def _declared(flow: Flow) -> dict[str, Any]:
                 found[name] = declared.to_resource()
             except Exception as error:  # noqa: BLE001 - a storage that no cluster can have, or a user's own
                 found.setdefault("refused", {})[name] = str(error)
+    if secret := getattr(flow.environment, "pull_secret", None):
+        found["pull_secret"] = secret
     if type(flow.storage).__name__ == "Docker":
         found["arguments"] = _arguments(flow.storage)
     return found
@@ -57,5 +59,6 @@ def _arguments(storage: Any) -> dict[str, Any]:
     from inspect import signature
 
     given = {name: getattr(storage, name) for name in signature(type(storage)).parameters}
-    derived = ("builder", "flow_operator_version", *(("base_image",) if storage.uses_default_base else ()))
+    given["builder"] = storage.__dict__.get("_builder")  # as it was asked for, not as it follows from the rest
+    derived = ("flow_operator_version", *(("base_image",) if storage.uses_default_base else ()))
     return {name: value for name, value in given.items() if value and name not in derived}

@@ -11,6 +11,7 @@ import yaml
 from flow_operator.api import labels
 from flow_operator.api.flow_deployment import parse_spec
 from flow_operator.deploy import source
+from flow_operator.deploy.cli import loading
 from flow_operator.deploy.source import Declared, Wishes
 from flow_operator.deploy.written import as_yaml
 from flow_operator.flow.errors import DeployRefused
@@ -210,6 +211,25 @@ def test_an_image_that_was_built_here(tmp_path: Path) -> None:
     image = f"registry.example.com/x@sha256:{'a' * 64}"
     made = source.flow_deployment(tmp_path / "etl.py", "flow", Declared(), Wishes(), image)
     assert made["spec"] == {"flow": {"image": {"reference": image, "location": "/flows/etl.py:flow"}}}
+
+
+def test_an_image_that_is_built_here_is_as_declared(tmp_path: Path) -> None:
+    file = tmp_path / "etl.py"
+    file.write_text(
+        "from flow_operator import flow\n"
+        "from flow_operator.environments import DaskKubernetesEnvironment as Dask\n"
+        "from flow_operator.storage import Docker\n"
+        "@flow(storage=Docker('r', builder='Docker'), environment=Dask(private_registry=True, docker_secret='mine'))\n"
+        "def flow(): return 1\n"
+    )
+    target = loading.Target.of(str(file))
+    declared = loading.describe(target).declared
+    assert declared.arguments["builder"] == "Docker"
+    image = f"registry.example.com/x@sha256:{'a' * 64}"
+    made = source.flow_deployment(file, "flow", declared, Wishes(build="here"), image)
+    assert made["spec"]["flow"]["image"]["pullSecret"] == "mine"
+    file.write_text("from flow_operator import flow, storage\n@flow(storage=storage.Docker())\ndef flow(): return 1\n")
+    assert "builder" not in loading.describe(target).declared.arguments
 
 
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def describe(target: Target) -> Described:
         place = f" (at {found['place']})" if "place" in found else ""
         failure = Trouble(f"{said.removesuffix('.')}{place}.", found.get("remedy", MEND))
         return Described(Declared(), failure, found.get("missing", ""))
-    keys = ("storage", "arguments", "schedule", "refused")
+    keys = ("storage", "arguments", "schedule", "pull_secret", "refused")
     return Described(Declared(found["flow"], **{key: found[key] for key in keys if key in found}))
 
 
