@@ -135,6 +135,11 @@ def _storage(declared: Declared, wishes: Wishes) -> Manifest | None:
             f"The flow's storage cannot be used in a cluster: {declared.refused['storage']}",
             remedy="Give the flow Docker or Bytes storage, or none.",
         )
+    if "local" in (declared.storage or {}):
+        raise DeployRefused(
+            "The flow has Local storage, a folder of this machine: no image is made of it.",
+            remedy="Deploy it from Python: flow.deploy(); or have its file mounted: --build none.",
+        )
     _refuse_what_is_here(declared)
     docker = dict((declared.storage or {}).get("docker") or {})
     if wishes.registry_url:

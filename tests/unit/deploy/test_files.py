@@ -173,6 +173,12 @@ def test_a_file_that_is_broken_is_refused(
             "The flow's storage cannot be used in a cluster:",
         ),
         (
+            "from flow_operator import flow, storage\n@flow(storage=storage.Local('/tmp'))\ndef flow(): return 1\n",
+            (),
+            2,
+            "or have its file mounted: --build none.",
+        ),
+        (
             (
                 "from flow_operator import flow, storage\n"
                 "@flow(storage=storage.Docker('r', files={'/etc/hostname': '/x'}))\ndef flow(): return 1\n"
