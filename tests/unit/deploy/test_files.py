@@ -199,6 +199,26 @@ def test_what_no_cluster_could_have_is_refused(
     assert what in said.err
 
 
+def test_variables_of_this_machine_are_named(
+    kubectl_flow: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_TOKEN", "hunter2")
+    file = tmp_path / "flow.py"
+    file.write_text(
+        "import os\nfrom flow_operator import flow, storage\n"
+        "variables = {'TZ': 'Europe/Berlin', 'TOKEN': os.environ['TEST_TOKEN']}\n"
+        "@flow(storage=storage.Docker('r', env_vars=variables))\ndef flow(): return 1\n"
+    )
+    for command in (("render",), ("deploy", "--dry-run", "-q")):
+        said = kubectl_flow(*command, str(file))
+        assert said.code == 0
+        assert said.err == (
+            "Warning: TOKEN of env_vars: its value comes from this machine and is written in clear; "
+            "if it is secret, use spec.runner.env with valueFrom.\n"
+        )
+    assert kubectl_flow("render", str(file), "--build", "none").err == ""
+
+
 def test_a_schedule_may_have_its_parameter_from_here(kubectl_flow: Call, tmp_path: Path) -> None:
     file = tmp_path / "flow.py"
     file.write_text("from flow_operator import flow\n@flow(schedule='0 6 * * *')\ndef flow(n): return n\n")

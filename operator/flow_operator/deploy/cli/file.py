@@ -84,6 +84,7 @@ def read(file: str, wishes: Wishes, screen: Screen) -> tuple[Target, Declared]:
         _refuse_unseen(described.failure, described.missing, wishes)
         said = described.failure.message
         screen.warn(f"{said} It is taken unseen, without the storage, environment and schedule that it may declare.")
+    _warn_of_variables(target, described.declared, wishes, screen)
     return target, described.declared
 
 
@@ -105,6 +106,19 @@ def _refuse_unseen(failure: trouble.Trouble, missing: str, wishes: Wishes) -> No
         raise trouble.Trouble(failure.message, remedy)
     if not wishes.name:
         raise trouble.Trouble("The name of a flow that is taken unseen is not known.", "Add --name.", trouble.USAGE)
+
+
+def _warn_of_variables(target: Target, declared: Declared, wishes: Wishes, screen: Screen) -> None:
+    """Say which values of env_vars are not in the file: a password perhaps, and whoever may pull the image reads it."""
+    if wishes.build_for(declared) == "none":
+        return
+    text = target.path.read_text(encoding="utf-8", errors="replace")
+    variables = ((declared.storage or {}).get("docker") or {}).get("envVars") or {}
+    for name in sorted(name for name, value in variables.items() if value not in text):
+        screen.warn(
+            f"{name} of env_vars: its value comes from this machine and is written in clear; "
+            "if it is secret, use spec.runner.env with valueFrom."
+        )
 
 
 def manifest_of(target: Target, declared: Declared, wishes: Wishes, *, push: bool) -> Manifest:
