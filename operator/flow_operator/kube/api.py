@@ -123,10 +123,19 @@ class Api:
                 yield event["type"], event["object"]
 
     async def logs(
-        self, namespace: str, pod: str, container: str, *, follow: bool = False, tail: int | None = None
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: int | None = None,
     ) -> AsyncIterator[str]:
-        """Yield the lines a container prints; with `follow` until it ends."""
+        """Yield the lines a container prints, those of the last seconds or all; with `follow` until it ends."""
         query = {"container": container, "follow": str(follow).lower(), **({"tailLines": str(tail)} if tail else {})}
+        if since is not None:
+            query["sinceSeconds"] = str(since)
         target = path("v1", "Pod", namespace, pod) + "/log"
         async for line in self._lines("LOG", "Pod", f"{target}?{urlencode(query)}", FOLLOWING):
             yield line.decode("utf-8", "replace").rstrip("\r\n")

@@ -159,8 +159,21 @@ def test_a_watched_run_that_is_deleted(kubectl_flow: Call, server: ApiServer) ->
     server.put(makers.a_ready_deployment())
     server.after_watch = lambda _plural: void(server.remove("flowruns", "team-a", "gone"))
     said = kubectl_flow("run", "squares", "--run-name", "gone", "--watch")
-    assert said.code == 2
+    assert said.code == 1
     assert "FlowRun gone was deleted." in said.err
+
+
+def test_another_run_of_the_name_is_not_the_watched_one(kubectl_flow: Call, server: ApiServer) -> None:
+    server.put(makers.a_ready_deployment())
+
+    def again(_plural: str) -> None:
+        gone = server.remove("flowruns", "team-a", "mine")
+        server.put(finished({**gone, "metadata": {"name": "mine", "namespace": "team-a"}}))
+
+    server.after_watch = again
+    said = kubectl_flow("run", "squares", "--run-name", "mine", "--watch")
+    assert said.code == 1
+    assert "FlowRun mine was deleted." in said.err
 
 
 def test_logs_of_a_watched_run(kubectl_flow: Call, server: ApiServer) -> None:

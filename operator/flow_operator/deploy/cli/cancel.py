@@ -44,7 +44,7 @@ def command(
             if wait:
                 from .following import follow
 
-                run = there.session.call(follow(there.api, there.namespace, name, limit=timeout))
+                run = there.session.call(follow(there.api, run, limit=timeout))
                 screen.say(f"FlowRun {name}: {finished(run)}.")
     if screen.machine:
         screen.document(run, [cluster.reference(run)])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...api import labels
 from ...api.flow_run import FINISHED
 from ...kube.errors import Expired, Forbidden, KubeError, Unavailable
-from .trouble import TIMEOUT, USAGE, Trouble
+from .trouble import TIMEOUT, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -20,13 +21,13 @@ Manifest = dict[str, Any]
 
 RETRIES = 5  # in a row: an API server that restarts is not the end of the run
 PAUSE = 1.0
+MARGIN = 2  # seconds of a log that are read again after a break: rather twice than never
 DRAIN = 5.0  # seconds for the last lines of a log after the run's end
 
 
 async def follow(
     api: Api,
-    namespace: str,
-    name: str,
+    run: Manifest,
     *,
     on_change: Callable[[Manifest], None] = lambda _: None,
     limit: float | None = None,
@@ -36,26 +37,31 @@ async def follow(
     Raises:
         Trouble: it was deleted, or did not end within the limit.
     """
+    meta = run["metadata"]
+    namespace, name = meta["namespace"], meta["name"]
     try:
         async with asyncio.timeout(limit):
-            async for run in _versions(api, namespace, name):
+            async for run in _versions(api, namespace, name, meta["uid"]):
                 on_change(run)
                 if (run.get("status") or {}).get("phase") in FINISHED:
                     return run
     except TimeoutError:
         said = f"FlowRun {name} has not ended within {limit:g} s; it goes on."
         raise Trouble(said, f"Cancel it: kubectl flow cancel {name} -n {namespace}", TIMEOUT) from None
-    raise Trouble(f"FlowRun {name} was deleted.", "", USAGE)
+    raise Trouble(f"FlowRun {name} was deleted.")
 
 
-async def _versions(api: Api, namespace: str, name: str) -> AsyncIterator[Manifest]:
-    """Yield a run whenever it changes, whatever becomes of the connection; ends where it is gone."""
+async def _versions(api: Api, namespace: str, name: str, uid: str) -> AsyncIterator[Manifest]:
+    """Yield a run whenever it changes, whatever becomes of the connection; ends where it is gone.
+
+    Another run that was given its name is not it.
+    """
     failures = 0
     while True:
         try:
             async for run in api.watch(labels.API_VERSION, "FlowRun", namespace, name):
                 failures = 0
-                if run is None:
+                if run is None or run["metadata"]["uid"] != uid:
                     return
                 yield run
         except (Unavailable, Expired):
@@ -128,15 +134,29 @@ class Logs:
 
     async def _copy(self, pod: Manifest, container: str, *, follow: bool) -> None:
         name = pod["metadata"]["name"]
-        try:
-            async for line in self.api.logs(self.namespace, name, container, follow=follow):
-                self.sink(short_name(pod, container), line)
-        except Forbidden as error:  # no other log will come either
-            if not follow:
-                raise
-            self._complain(error)
-        except KubeError:  # the pod is gone, and its log with it
-            return
+        failures, seen = 0, 0.0
+        while True:
+            since = int(time.monotonic() - seen) + MARGIN if seen else None
+            try:
+                async for line in self.api.logs(self.namespace, name, container, follow=follow, since=since):
+                    failures, seen = 0, time.monotonic()
+                    self.sink(short_name(pod, container), line)
+                return
+            except Forbidden as error:  # no other log will come either
+                if not follow:
+                    raise
+                self._complain(error)
+                return
+            except Unavailable as error:
+                failures += 1
+                if not follow or failures > RETRIES:
+                    self._complain(error)
+                    return
+            except KubeError:  # the pod is gone, and its log with it
+                return
+            await asyncio.sleep(PAUSE)
+            if seen:
+                self.sink("logs", f"the log of {name} broke off and is read again; its last lines may come twice")
 
     def _complain(self, error: KubeError) -> None:
         if not self._complained:

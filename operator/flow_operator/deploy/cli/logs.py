@@ -65,7 +65,7 @@ async def _of_run(there: Cluster, run: Manifest, component: str, screen: Screen,
     ended = asyncio.Event()
     copying = asyncio.create_task(logs.follow_until(ended))
     try:
-        await following.follow(there.api, there.namespace, run["metadata"]["name"])
+        await following.follow(there.api, run)
     finally:
         ended.set()
         await copying

@@ -146,8 +146,7 @@ async def _watch(there: Cluster, run: Manifest, screen: Screen, *, logs: bool, l
             pods = following.Logs(there.api, there.namespace, following.of_run(run), shown.log)
             copying = asyncio.create_task(pods.follow_until(ended))
         try:
-            name = run["metadata"]["name"]
-            return await following.follow(there.api, there.namespace, name, on_change=shown.run, limit=limit)
+            return await following.follow(there.api, run, on_change=shown.run, limit=limit)
         finally:
             ended.set()
             if copying:
