@@ -66,8 +66,23 @@ def find(session: Session, name: str, namespace: str | None = None) -> Project:
 
 
 def create(session: Session, name: str, namespace: str | None = None) -> Project:
-    """Make a project of a namespace, which is made too where it is not there. Twice is as good as once."""
+    """Make a project of a namespace, which is made too where it is not there. Twice is as good as once.
+
+    Raises:
+        DeployRefused: the namespace is another project's.
+    """
     project = unseen(name, namespace)
+    try:
+        seen = session.call(session.api.get("v1", "Namespace", "", project.namespace))
+    except (NotFound, Forbidden):
+        seen = {"metadata": {}}
+    owner = (seen["metadata"].get("labels") or {}).get(labels.PROJECT, project.slug)
+    if owner != project.slug:
+        raise DeployRefused(
+            f"Namespace {project.namespace!r} is of project {owner!r}.",
+            remedy="Name another namespace; or take its label off first: "
+            f"kubectl label namespace {project.namespace} {labels.PROJECT}-",
+        )
     session.call(session.api.apply(namespace_of(project), MANAGER))
     return project
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -361,3 +364,28 @@ def test_projects(kubectl_flow: Call, server: ApiServer) -> None:
     named = kubectl_flow("project", "list", "-o", "name").out.splitlines()
     assert named == ["namespace/my-first-project", "namespace/staging"]
     assert kubectl_flow("project").code == 0
+
+
+def test_a_project_does_not_take_another_ones_namespace(kubectl_flow: Call, server: ApiServer) -> None:
+    assert kubectl_flow("project", "create", "One").code == 0
+    said = kubectl_flow("project", "create", "Other", "-n", "one")
+    assert said.code == 2
+    assert "Namespace 'one' is of project 'one'." in said.err
+    assert "kubectl label namespace one flow-operator.io/project-" in said.err
+    assert server.objects["namespaces", "", "one"]["metadata"]["labels"] == {labels.PROJECT: "one"}
+
+
+def test_what_a_flow_says_of_itself_is_utf_8_everywhere(kubectl_flow: Call, tmp_path: Path) -> None:
+    file = tmp_path / "flow.py"
+    file.write_text("raise ValueError('Größe')\n", encoding="utf-8")
+    program = [sys.executable, "-m", "flow_operator.deploy", "render", str(file)]
+    environment = {
+        **os.environ,
+        "LC_ALL": "C",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONUTF8": "0",
+        "PYTHONIOENCODING": "utf-8",
+    }
+    done = subprocess.run(program, env=environment, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert "ValueError: Größe" in done.stderr.decode()

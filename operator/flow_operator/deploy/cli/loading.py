@@ -82,7 +82,7 @@ def describe(target: Target) -> Described:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        found = json.loads(answer.read_text()) if answer.exists() and answer.stat().st_size else {}
+        found = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() and answer.stat().st_size else {}
     if "flow" not in found:
         said = found.get("message") or f"{target.path.name} could not be loaded: its process ended with code {code}"
         place = f" (at {found['place']})" if "place" in found else ""

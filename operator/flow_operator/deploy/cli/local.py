@@ -135,7 +135,7 @@ class _Pod:
 
     def _message(self, container: str) -> dict[str, Any]:
         file = self._folder / f"{container}.message"
-        text = file.read_text() if file.exists() else ""
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
         found = json.loads(text) if text else {}
         return found if isinstance(found, dict) else {}
 
