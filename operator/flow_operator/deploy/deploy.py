@@ -28,7 +28,7 @@ from flow_operator.deploy.written import as_yaml
 from flow_operator.flow import config
 from flow_operator.flow.environments import environment_from
 from flow_operator.flow.errors import DeployRefused
-from flow_operator.flow.storage import Local, Memory, storage_from
+from flow_operator.flow.storage import Docker, Local, Memory, storage_from
 from flow_operator.kube.session import Session, connected
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def deploy(
         DeployFailed: the cluster took it, and it did not become ready.
     """
     storage = _storage(flow, kwargs)
-    _refuse(flow, storage, build)
+    _refuse(flow, storage, build, dry_run)
     cluster = Cluster(kubeconfig, context)
     with telling(progress) as tell, _unless_it_succeeds(flow, storage, keep=not dry_run):
         if dry_run:
@@ -170,7 +170,7 @@ def _storage(flow: Flow, kwargs: dict[str, Any]) -> Storage:
     return flow.storage
 
 
-def _refuse(flow: Flow, storage: Storage, build: bool) -> None:
+def _refuse(flow: Flow, storage: Storage, build: bool, dry_run: bool) -> None:
     required = [spec.name for spec in flow.parameters if spec.required]
     if flow.schedule is not None and required:
         raise DeployRefused(
@@ -179,12 +179,28 @@ def _refuse(flow: Flow, storage: Storage, build: bool) -> None:
         )
     if isinstance(storage, Memory):
         storage.to_resource()  # raises: a cluster cannot read it
+    if build and isinstance(storage, Docker):
+        _refuse_useless(flow, storage, dry_run)
     if not build:
         if flow.storage is None:
             raise DeployRefused(
                 f"Flow {flow.name!r} has no storage, so nothing of it was built.", remedy="Deploy with build=True."
             )
         storage.flow_resource(flow.name)
+
+
+def _refuse_useless(flow: Flow, storage: Docker, dry_run: bool) -> None:
+    """What is known of an image before it is built, and no cluster could do anything with."""
+    if not storage.registry_url:
+        raise DeployRefused(
+            f"The image of flow {flow.name!r} would stay in the local Docker engine: a cluster cannot pull it.",
+            remedy="Give registry_url, to deploy() or to the flow's Docker storage.",
+        )
+    if dry_run and storage.builder == "Docker":
+        raise DeployRefused(
+            f"A dry run cannot know the digest of flow {flow.name!r}: an engine learns it when it pushes.",
+            remedy="Build it with storage.build() first, then deploy with build=False.",
+        )
 
 
 @contextmanager

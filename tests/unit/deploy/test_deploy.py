@@ -277,10 +277,10 @@ def test_a_dry_run_asks_no_cluster_and_pushes_nothing(
 
 
 def test_an_engine_knows_the_digest_after_a_push_only(server: ApiServer, builds: Builds) -> None:
-    builds.image = "registry.example.com/my-squares:v1"
     flow = a_flow(storage=Docker("registry.example.com", builder="Docker"))
-    with pytest.raises(StorageError, match=r"The digest of .*my-squares:v1 is not known") as caught:
+    with pytest.raises(DeployRefused, match="cannot know the digest of flow 'My Squares'") as caught:
         flow.deploy("My First Project", dry_run=True)
+    assert builds.requests == []
     assert "storage.build() first" in caught.value.remedy
 
 
@@ -434,9 +434,12 @@ def test_too_large_for_a_resource(server: ApiServer) -> None:
 
 def test_an_image_without_a_registry_is_of_no_use_to_a_cluster(server: ApiServer, builds: Builds) -> None:
     flow = a_flow()
-    with pytest.warns(UserWarning, match="without registry_url the image stays"):
-        error = refused(server, StorageError, "was not pushed: a cluster cannot pull it", flow, "My First Project")
-    assert "registry_url" in error.remedy
+    for dry_run in (False, True):
+        words = "'My Squares' would stay in the local Docker engine: a cluster cannot pull it"
+        error = refused(server, DeployRefused, words, flow, "My First Project", dry_run=dry_run)
+        assert "registry_url" in error.remedy
+    assert builds.requests == []
+    assert server.requests == []
 
 
 def test_what_the_resource_cannot_hold(server: ApiServer) -> None:
