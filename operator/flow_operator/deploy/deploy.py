@@ -28,7 +28,7 @@ from flow_operator.deploy.written import as_yaml
 from flow_operator.flow import config
 from flow_operator.flow.environments import environment_from
 from flow_operator.flow.errors import DeployRefused
-from flow_operator.flow.storage import Docker, Local, Memory, storage_from
+from flow_operator.flow.storage import KINDS, Docker, Local, Memory, storage_from
 from flow_operator.kube.session import Session, connected
 
 if TYPE_CHECKING:
@@ -176,6 +176,11 @@ def _refuse(flow: Flow, storage: Storage, build: bool, dry_run: bool) -> None:
         raise DeployRefused(
             f"Flow {flow.name!r} has a schedule, and its parameter {required[0]!r} is required.",
             remedy="Give the parameter a default, or take the schedule off.",
+        )
+    if type(storage).__name__ not in KINDS:
+        raise DeployRefused(
+            f"Flow {flow.name!r} has a storage of type {type(storage).__name__}, which cannot be read back.",
+            remedy=f"Use one of {', '.join(KINDS)}.",
         )
     if isinstance(storage, Memory):
         storage.to_resource()  # raises: a cluster cannot read it

@@ -373,6 +373,16 @@ def test_memory(server: ApiServer) -> None:
     assert "Docker" in error.remedy
 
 
+def test_a_storage_of_ones_own(server: ApiServer, builds: Builds) -> None:
+    class Mine(Docker):
+        """One that nobody else knows."""
+
+    flow = a_flow(storage=Mine("registry.example.com"))
+    error = refused(server, DeployRefused, "has a storage of type Mine", flow, "My First Project")
+    assert "Docker, Bytes" in error.remedy
+    assert builds.requests == []
+
+
 def test_a_failed_build_registers_nothing_whatever_was_built_before(server: ApiServer, builds: Builds) -> None:
     flow = a_flow(storage=Docker("registry.example.com"))
     flow.deploy("My First Project")
