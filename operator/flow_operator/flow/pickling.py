@@ -68,6 +68,8 @@ def load_flow(data: bytes, where: str) -> Flow:
         ) from error
     if not isinstance(found, Flow):
         raise StorageError(f"{where} holds no flow but a {type(found).__name__}.")
+    if found.storage is not None:
+        found.storage.attach(found)  # whose storage it is does not travel
     return found
 
 

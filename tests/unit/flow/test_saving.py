@@ -15,7 +15,7 @@ from flow_operator.environments import DaskKubernetesEnvironment, RemoteEnvironm
 from flow_operator.errors import StorageError
 from flow_operator.flow.environments import Environment, environment_from
 from flow_operator.flow.pickling import dumps
-from flow_operator.storage import Bytes, Docker, Memory
+from flow_operator.storage import Bytes, Docker, Memory, Storage
 
 ROOM = Path(__file__).parents[3] / "operator"
 
@@ -51,6 +51,17 @@ def test_a_flow_is_saved_under_its_slug_and_loaded_by_name_or_path(home: Path) -
         assert back.storage.image_tag == "v1"
         assert back.schedule == flow.schedule
         assert back.environment.labels == {"a", "b"}
+
+
+@pytest.mark.parametrize("storage", [Bytes(), Docker("registry.example.com/a")])
+def test_the_storage_of_a_loaded_flow_can_be_built(storage: Storage) -> None:
+    flow = doubling()
+    flow.storage = storage
+    back = Flow.load(flow.save())
+    assert back.storage is not None
+    back.storage.add_attached()  # what build() does first
+    assert back.storage.flows.keys() == {"Doubling it"}
+    assert storage.flows == {}
 
 
 def test_a_path_of_ones_own(tmp_path: Path) -> None:
