@@ -29,7 +29,7 @@ from flow_operator.images.layer_cache import LayerCache
 from flow_operator.images.package_layers import Made, PackageLayers
 from flow_operator.images.progress import Progress, Stages, silent
 from flow_operator.images.push import DryRun, Publisher, Push, Pushed, StaleCacheError
-from flow_operator.images.python_version import libc_of, python_of, release_of
+from flow_operator.images.python_version import another_python, libc_of, python_of, release_of
 from flow_operator.images.referrers import attach
 from flow_operator.images.request import Plan, checked
 from flow_operator.images.retries import Retries
@@ -151,6 +151,9 @@ class _Build:
         self._progress(
             f"Base {reference} is {base.digest} (Python {target.release or target.python}, {target.architecture})."
         )
+        warning = another_python(reference, target.python, self._plan.python)
+        if warning:
+            self._progress(warning)
         return base, target
 
     def _packages(self, base: Base, target: Target, cache: LayerCache | None) -> _Packages:

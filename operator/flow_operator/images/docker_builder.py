@@ -45,6 +45,7 @@ from flow_operator.images.layer_cache import cache_key
 from flow_operator.images.package_layers import PackageLayers
 from flow_operator.images.probe import PROBE, Found, found
 from flow_operator.images.progress import Progress, Stages, silent
+from flow_operator.images.python_version import another_python
 from flow_operator.images.reference import parse_reference
 from flow_operator.images.retries import Retries
 from flow_operator.images.runtime import Runtime, runtime_of
@@ -192,9 +193,9 @@ class _Build:
                 raise BaseImageHasNoPythonError(f"{reference} has no Python.") from None
             raise
         python = found(reference, ran)
-        author = (self._docker.check or {}).get("python", "")
-        if author and author != python.python:
-            self._progress(f"Warning: {reference} has Python {python.python}, and the flow was written with {author}.")
+        warning = another_python(reference, python.python, (self._docker.check or {}).get("python", ""))
+        if warning:
+            self._progress(warning)
         return python
 
     def _runtime(self, lock: Lock, target: Target, image: str, user: str) -> str:

@@ -35,6 +35,13 @@ def python_of(base: Base) -> str:
     return minor
 
 
+def another_python(base: object, python: str, author: str) -> str:
+    """What to tell where a base has another minor version than the flow was written with; else empty."""
+    if not author or author == python:
+        return ""
+    return f"Warning: {base} has Python {python}, and the flow was written with {author}."
+
+
 def release_of(config: dict[str, Any]) -> str:
     """The exact version of a base's Python, where it says so (official images do); else empty."""
     label, variable = _said(config)

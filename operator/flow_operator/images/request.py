@@ -27,6 +27,7 @@ _SHAPES: dict[str, tuple[type, type]] = {
     "repository": (str, str),
     "tag": (str, str),
     "architecture": (str, str),
+    "python": (str, str),
     "files": (list, dict),
     "lock": (dict, str),
     "pythonDependencies": (list, str),
@@ -52,6 +53,7 @@ class Plan:
     registries: Mapping[str, RegistryEndpoint]
     architecture: str
     push: bool = True
+    python: str = ""  # the author's minor version; empty is unknown
 
 
 def request_from(text: str) -> BuildRequest:
@@ -81,6 +83,7 @@ def checked(request: BuildRequest) -> Plan:
         registries=request.get("registries", {}),
         architecture=request.get("architecture") or host_architecture(),
         push=request.get("push", True),
+        python=request.get("python", ""),
     )
 
 

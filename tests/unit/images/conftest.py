@@ -13,6 +13,7 @@ from flow_operator.images.build import LayersBuilder
 from flow_operator.images.clients import Clients
 from flow_operator.images.credentials import Keychain
 from flow_operator.images.host_cache import HostCache
+from flow_operator.images.progress import silent
 from flow_operator.images.retries import Retries
 from tests.support.registry import FakeRegistry
 from tests.unit.images.wheels import lock_line, make_wheel
@@ -115,9 +116,15 @@ def build(
 ) -> Callable[..., BuildReport]:
     """Build with the fake registry; keyword arguments override the request."""
 
-    def run(*, keychain: Keychain | None = None, **overrides: object) -> BuildReport:
+    def run(
+        *, keychain: Keychain | None = None, progress: Callable[[str], None] = silent, **overrides: object
+    ) -> BuildReport:
         builder = LayersBuilder(
-            keychain=keychain or Keychain({}), retries=retries, clients=Clients(registry), cache=HostCache(None)
+            keychain=keychain or Keychain({}),
+            retries=retries,
+            clients=Clients(registry),
+            cache=HostCache(None),
+            progress=progress,
         )
         return builder.build(request_for(**overrides))
 

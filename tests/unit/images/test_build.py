@@ -189,6 +189,14 @@ def test_python_is_found_in_the_layers(build: Build, registry: FakeRegistry) -> 
     assert registry.config(TARGET, "v1")["config"]["Labels"]["flow-operator.io/python"] == "3.12"
 
 
+@pytest.mark.parametrize(("python", "warned"), [("3.12", True), ("3.11", False), ("", False)])
+def test_another_python_is_a_warning(build: Build, python: str, warned: bool) -> None:
+    said: list[str] = []
+    build(python=python, progress=said.append)
+    words = "Warning: registry.test/base:3.11 has Python 3.11, and the flow was written with 3.12."
+    assert [line for line in said if line.startswith("Warning")] == [words] * warned
+
+
 @pytest.mark.parametrize(("env", "words"), [((), "has no Python"), (("PYTHON_VERSION=3.9.1",), "has Python 3.9")])
 def test_a_base_without_a_usable_python(build: Build, registry: FakeRegistry, env: tuple[str, ...], words: str) -> None:
     registry.put_image("registry.test/odd", "1", env=env)
