@@ -80,6 +80,8 @@ def _request(
         flows=refs,
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
     )
+    if storage.architecture:
+        request["architecture"] = storage.architecture
     if storage.requirements:
         request["lock"] = _lock(storage.requirements)
     if storage.builder == "Docker":

@@ -80,6 +80,12 @@ def test_what_only_an_engine_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert request(tmp_path, builder="Docker")["engine"] == {}
 
 
+@pytest.mark.parametrize("builder", ["Layers", "Docker"])
+def test_an_architecture(tmp_path: Path, builder: str) -> None:
+    assert request(tmp_path, builder=builder, architecture="arm64")["architecture"] == "arm64"
+    assert "architecture" not in request(tmp_path, builder=builder)
+
+
 def test_a_lock(tmp_path: Path) -> None:
     (tmp_path / "uv.lock").write_text("version = 1\n")
     made = request(tmp_path, requirements=tmp_path / "uv.lock")

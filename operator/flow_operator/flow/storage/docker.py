@@ -54,6 +54,7 @@ class Docker(Storage):
             registry_url), else Layers.
         requirements: path of a lock, enforced instead of python_dependencies: requirements with hashes, or a uv.lock.
         annotations: OCI annotations of the image, `{"org.opencontainers.image.revision": …}`.
+        architecture: of the image, "amd64" or "arm64"; by default this machine's, or the engine's.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Docker(Storage):
         builder: BuilderName | None = None,
         requirements: str | os.PathLike[str] | None = None,
         annotations: Mapping[str, str] | None = None,
+        architecture: str | None = None,
     ) -> None:
         super().__init__()
         from flow_operator import __version__
@@ -90,6 +92,7 @@ class Docker(Storage):
         self.extra_commands = texts("extra_commands", extra_commands)
         self.requirements = str(Path(requirements).expanduser().absolute()) if requirements else None
         self.annotations = pairs("annotations", annotations)
+        self.architecture = architecture
         self._builder = _builder(builder, self._needs_engine())
         if self.requirements and self.python_dependencies:
             raise StorageError(
