@@ -107,20 +107,21 @@ def _packed(data: bytes, work: Path, location: str) -> BuildFile:
 
 
 def _user_file(source: str, target: str) -> BuildFile:
-    return BuildFile(path=target, source=source, sha256=_sha256(_read("files", source)))
+    return BuildFile(path=target, source=source, sha256=_sha256_of("files", source))
 
 
 def _lock(source: str) -> BuildFile:
-    return BuildFile(path=Path(source).name, source=source, sha256=_sha256(_read("requirements", source)))
+    return BuildFile(path=Path(source).name, source=source, sha256=_sha256_of("requirements", source))
 
 
-def _read(argument: str, source: str) -> bytes:
-    try:
-        return Path(source).read_bytes()
-    except IsADirectoryError:
+def _sha256_of(argument: str, source: str) -> str:
+    if Path(source).is_dir():  # opening it says something else on each system
         raise StorageError(
             f"{argument} has {source}, which is a folder.", remedy="Name each file of it, or pack it into a wheel."
-        ) from None
+        )
+    try:
+        with Path(source).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise StorageError(f"{argument} has {source}, which is not there.", remedy="Check the path.") from None
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,17 @@ def test_a_lock(tmp_path: Path) -> None:
     made = request(tmp_path, requirements=tmp_path / "uv.lock")
     assert made["lock"]["path"] == "uv.lock"
     assert made["lock"]["source"] == str(tmp_path / "uv.lock")
+
+
+def test_a_large_file_is_not_read_at_once(tmp_path: Path) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(64 << 20)
+    tracemalloc.start()
+    made = request(tmp_path, files={str(tmp_path / "large"): "/large"})
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 32 << 20
+    assert made["files"][1]["sha256"] == hashlib.sha256(bytes(64 << 20)).hexdigest()
 
 
 @pytest.mark.parametrize(
