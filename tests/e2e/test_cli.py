@@ -104,7 +104,7 @@ def test_cancel_a_run_that_takes_too_long(namespace: Namespace, folder: Path, sq
 
 def test_a_broken_deploy_is_explained(namespace: Namespace, folder: Path) -> None:
     here = ("-n", namespace.name)
-    done = kubectl_flow(folder, "deploy", "broken.py", "--build", "none", *here)
+    done = kubectl_flow(folder, "deploy", "broken.py", "--build", "none", "--unseen", "--name", "broken", *here)
     assert done.returncode == 1
     assert "Warning: broken.py imports 'no_such_package', which is not installed here" in done.stderr
     assert "broken.py imports 'no_such_package', which is not in the image" in done.stderr
