@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.alone  # the installed operator is taken away
+
 FLOW = (
     recorder.CLIENT
     + """

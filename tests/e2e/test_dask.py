@@ -20,6 +20,8 @@ import dask
 from flow_operator import flow
 from flow_operator.environments import DaskKubernetesEnvironment
 
+pytestmark = pytest.mark.alone  # the workers want both cores
+
 def busy(i):
     end = time.monotonic() + 0.4
     while time.monotonic() < end:

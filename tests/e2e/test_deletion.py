@@ -21,6 +21,8 @@ import time
 from flow_operator import flow
 from flow_operator.environments import DaskKubernetesEnvironment
 
+pytestmark = pytest.mark.alone  # the Dask controller is taken away, and requests are counted
+
 def leave():
     record("on_exit")
     time.sleep(4)

@@ -18,6 +18,8 @@ FLOW = (
     recorder.CLIENT
     + """
 import time
+
+pytestmark = pytest.mark.alone  # the operator is scaled, and its leader killed
 def flow(seconds: float = 6):
     record("flow")
     time.sleep(seconds)

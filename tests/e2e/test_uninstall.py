@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tests.support.cluster import Namespace
 
+pytestmark = pytest.mark.alone  # the chart is uninstalled
+
 FLOW = "import time\ndef flow(seconds: float = 0):\n    time.sleep(seconds)\n    return 'done'\n"
 DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 2}}
 OTHER, OTHER_NAMESPACE = "flows", "flow-operator-other"
