@@ -184,7 +184,9 @@ def test_an_image_that_the_registry_has_lost_is_built_again_and_the_run_goes_on(
     name, _, digest = image.removeprefix("localhost:5001/").partition("@")
     registry("DELETE", f"{name}/manifests/{digest}")
     for node in get_json("nodes")["items"]:  # which kept it from the check
-        subprocess.run(["docker", "exec", node["metadata"]["name"], "sh", "-c", FORGET.format(digest=digest)], check=True)
+        subprocess.run(
+            ["docker", "exec", node["metadata"]["name"], "sh", "-c", FORGET.format(digest=digest)], check=True
+        )
 
     namespace.apply(run("lost", "lost", parameters={"n": 1}))
     done = namespace.wait_run("lost")
