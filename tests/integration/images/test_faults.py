@@ -285,7 +285,7 @@ def test_an_authority_that_cannot_be_read(secure: Host, tmp_path: Path) -> None:
         if content:
             (tmp_path / "ca.pem").write_text(content)
         error = secure.fails(registries={name: {"endpoint": f"https://{name}", "ca": str(tmp_path / "ca.pem")}})
-        assert (error.reason, str(tmp_path / "ca.pem") in error.message) == ("BadRequest", True)
+        assert (error.reason, str(tmp_path / "ca.pem") in error.message) == ("BadSettings", True)
 
 
 def test_plain_http_where_tls_is_expected(host: Host) -> None:
