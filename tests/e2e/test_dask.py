@@ -12,6 +12,8 @@ from tests.support.cluster import deployment, eventually, reason, run
 if TYPE_CHECKING:
     from tests.support.cluster import Namespace
 
+pytestmark = pytest.mark.alone  # the workers want both cores
+
 LOAD = (
     recorder.CLIENT
     + """
@@ -19,8 +21,6 @@ import time
 import dask
 from flow_operator import flow
 from flow_operator.environments import DaskKubernetesEnvironment
-
-pytestmark = pytest.mark.alone  # the workers want both cores
 
 def busy(i):
     end = time.monotonic() + 0.4

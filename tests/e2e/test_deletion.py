@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
     from tests.support.cluster import Namespace
 
+pytestmark = pytest.mark.alone  # the Dask controller is taken away, and requests are counted
+
 SLOW = (
     recorder.CLIENT
     + """
 import time
 from flow_operator import flow
 from flow_operator.environments import DaskKubernetesEnvironment
-
-pytestmark = pytest.mark.alone  # the Dask controller is taken away, and requests are counted
 
 def leave():
     record("on_exit")

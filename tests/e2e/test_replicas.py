@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from tests.support.cluster import Namespace
 
+pytestmark = pytest.mark.alone  # the operator is scaled, and its leader killed
+
 FLOW = (
     recorder.CLIENT
     + """
 import time
-
-pytestmark = pytest.mark.alone  # the operator is scaled, and its leader killed
 def flow(seconds: float = 6):
     record("flow")
     time.sleep(seconds)
