@@ -187,12 +187,15 @@ def test_several_flows_of_one_image_are_deployed_one_by_one(server: ApiServer, b
     assert storage.image_name == name
 
 
-def test_each_build_has_a_tag_of_its_own_unless_one_was_given(builds: Builds) -> None:
-    storage = Docker("registry.example.com")
+def test_other_flows_have_a_tag_of_their_own_unless_one_was_given(builds: Builds) -> None:
+    storage = Docker("registry.example.com", image_name="my-squares")
     flow = a_flow(storage=storage)
     names = [storage.build().name for _ in range(2)]
+    storage.add_flow(a_flow("Another"))
+    names.append(storage.build().name)
     assert names == [f"registry.example.com/my-squares:{request['tag']}" for request in builds.requests]
-    assert names[0] != names[1]
+    assert names[0] == names[1], "the same again uploads nothing, not even a manifest"
+    assert names[1] != names[2], "the first image keeps its tag"
     back = pickle.loads(pickle.dumps(storage))
     assert (back.image_tag, back.image_name) == (None, "my-squares")
     assert "imageTag" not in storage.to_resource()["docker"]

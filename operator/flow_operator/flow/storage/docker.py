@@ -42,7 +42,8 @@ class Docker(Storage):
             interpreter's minor version.
         python_dependencies: requirement lines, as pip reads them.
         image_name: by default the slug of the flow's name; of several flows, a random name.
-        image_tag: by default the slug of the time of each build. What runs is named by digest, never by tag.
+        image_tag: by default the slug of the time at which these flows were first built. What runs is named by digest,
+            never by tag.
         env_vars: variables set in the image, for its check and for every run.
         files: absolute paths here, and where each file is in the image.
         base_url: the Docker engine to build with, "tcp://docker.example.com:2376"; by default the local one.
@@ -101,6 +102,7 @@ class Docker(Storage):
             )
         self._live: dict[str, Flow] = {}
         self._made_tag: str | None = None
+        self._tagged: frozenset[str] = frozenset()  # the flows it was made for
         self._default_base = base_image is None
         self._report: BuildReport | None = None
         self._built: frozenset[str] = frozenset()
@@ -168,7 +170,10 @@ class Docker(Storage):
         self.add_attached()
         self.live_flows()
         name = self.image_name or (slug(next(iter(self._flows))) if len(self._flows) == 1 else str(uuid.uuid4()))
-        tag = self._given_tag() or slug(datetime.now(UTC).isoformat())
+        # The same flows keep their tag, or building them again would send a manifest; others get one of their own, or
+        # the image of the first would be left without a name.
+        kept = self._made_tag if self._tagged == frozenset(self._flows) else None
+        tag = self._given_tag() or kept or slug(datetime.now(UTC).isoformat())
         if not self.registry_url:
             warnings.warn(
                 "without registry_url the image stays in the local Docker engine, where no cluster finds it",
@@ -179,6 +184,7 @@ class Docker(Storage):
         self.image_name, self._report = name, report
         if not self._given_tag():
             self.image_tag = self._made_tag = tag
+            self._tagged = frozenset(self._flows)
         self._built, self._pushed = frozenset(self._flows), push and bool(self.registry_url)
         return self
 
@@ -281,7 +287,13 @@ class Docker(Storage):
 
     def __getstate__(self) -> dict[str, Any]:
         unbuilt: dict[str, Any] = {"_live": {}, "_flows": {}, "_report": None, "_built": frozenset(), "_pushed": False}
-        return {**super().__getstate__(), **unbuilt, "image_tag": self._given_tag(), "_made_tag": None}
+        return {
+            **super().__getstate__(),
+            **unbuilt,
+            "image_tag": self._given_tag(),
+            "_made_tag": None,
+            "_tagged": frozenset(),
+        }
 
 
 def default_base_image() -> str:
