@@ -33,6 +33,7 @@ def _loaded(code: str) -> set[str]:
         "from flow_operator.storage import Bytes, Docker, Local, Memory, Storage",
         "from flow_operator.environments.storage import Docker",
         "from flow_operator.schedules import CronSchedule",
+        "from flow_operator import context\ncontext.scheduled_time()",
         "from flow_operator.errors import FlowOperatorError, DeployFailed, BuildError",
         "from flow_operator.storage import Docker\nDocker(registry_url='registry.example.com').serialize()",
         "import flow_operator.images",

@@ -29,6 +29,7 @@ PUBLIC = {
         "StorageError",
         "UnknownProject",
     ],
+    "flow_operator.context": ["scheduled_time"],
     "flow_operator.environments": ["DaskKubernetesEnvironment", "RemoteEnvironment"],
     "flow_operator.executors": ["DaskExecutor", "LocalDaskExecutor", "LocalExecutor"],
 }

@@ -34,9 +34,24 @@ def flow(seconds: float = 60):
     record("end")
 """
 )
+TOLD = (
+    recorder.CLIENT
+    + """
+from flow_operator import context, flow
+from flow_operator.environments import RemoteEnvironment
+
+@flow(environment=RemoteEnvironment(on_exit=lambda: record("on_exit", tick=str(context.scheduled_time()))))
+def flow(n: int = 1):
+    return [n, str(context.scheduled_time())]
+"""
+)
 NOWHERE = {"nodeSelector": {"disk": "does-not-exist"}}
 MINUTELY = {"cron": ["* * * * *"], "parameters": {"n": 7}}
 OWN = "flow-operator.io/deployment"
+
+
+def minutely(**schedule: object) -> Manifest:
+    return deployment("minutely", TOLD, schedule={**MINUTELY, "successfulRunsHistoryLimit": 1, **schedule})
 
 
 def scheduled(name: str, **schedule: object) -> Manifest:
@@ -46,7 +61,7 @@ def scheduled(name: str, **schedule: object) -> Manifest:
 @pytest.fixture(scope="module", autouse=True)
 def deployments(namespace: Namespace) -> float:
     """Apply all, the schedule first: its tick comes while the other tests run."""
-    namespace.apply(scheduled("minutely", successfulRunsHistoryLimit=1))
+    namespace.apply(minutely())
     namespace.apply(deployment("slow", SLOW), deployment("nowhere", QUICK, runner=NOWHERE))
     labelled = {"environment": {"labels": ["a-label-nobody-offers"]}}
     namespace.apply(deployment("labelled", QUICK, **labelled), run("labelled", "labelled"))
@@ -145,10 +160,14 @@ def test_a_tick_starts_one_run_and_suspend_stops_them(namespace: Namespace, depl
     due = max(tick, datetime.fromisoformat(ready))
     assert 0 <= (created - due).total_seconds() <= 2, "creationTimestamp is to the second"
     assert first["metadata"]["name"] == f"minutely-{int(tick.timestamp()) // 60}"
-    assert namespace.wait_run(first["metadata"]["name"])["status"]["result"] == 7
+    assert namespace.wait_run(first["metadata"]["name"])["status"]["result"] == [7, str(tick)]
+    told = [each["tick"] for each in recorder.records(namespace, first["metadata"]["name"])]
+    assert told == [str(tick)], "the callback is told, too"
+    namespace.apply(run("not-scheduled", "minutely"))
+    assert namespace.wait_run("not-scheduled")["status"]["result"] == [1, "None"]
     ticks = [each["metadata"]["annotations"]["flow-operator.io/scheduled-at"] for each in runs()]
     assert len(ticks) == len(set(ticks))
-    namespace.apply(scheduled("minutely", successfulRunsHistoryLimit=1, suspend=True))
+    namespace.apply(minutely(suspend=True))
     suspended = namespace.wait_ready("minutely")
     assert reason(suspended, "Scheduled") == "Suspended"
     assert "nextScheduleTime" not in suspended["status"]

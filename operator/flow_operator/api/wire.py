@@ -23,6 +23,7 @@ HOOKS_DIR = "/hooks"
 RUN_ENV = "FLOW_OPERATOR_RUN"  # RunRequest as JSON: runner and hooks containers
 CHECK_ENV = "FLOW_OPERATOR_CHECK"  # CheckRequest as JSON: check pod
 BUILD_ENV = "FLOW_OPERATOR_BUILD"  # BuildRequest as JSON: builder pod
+SCHEDULED_TIME_ENV = "FLOW_OPERATOR_SCHEDULED_TIME"  # tick of a run that a schedule started: all pods of the run
 HERE_ENV = "FLOW_OPERATOR_HERE"  # set where `kubectl flow` runs a pod's programs on its own machine
 
 # Exit codes of the runner (PID 1 of main).

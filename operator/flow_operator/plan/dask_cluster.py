@@ -153,7 +153,7 @@ def _filled(wanted: Manifest | None, default: Manifest, pinned: Pinned) -> Manif
         "env": [
             *first.get("env", ()),
             *pinned.runner.get("env", ()),
-            *pods.environment(pods.HOME),
+            *pods.environment({**pods.HOME, **pinned.tick_variables}),
             *default.get("env", ()),
         ],
         "volumeMounts": [

@@ -17,8 +17,11 @@ from ..api.flow_deployment import (
 )
 from . import build, diagnosis, names
 from .inputs import flow_ref, pull_secrets
+from .times import stamp
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ..api.flow_run import FlowRunSpec
     from ..api.settings import Settings
     from .types import Manifest
@@ -41,6 +44,7 @@ class Pinned:
     bounds: dict[str, int]
     code: str  # ConfigMap with the code, "" where it is in the image
     pull_secrets: tuple[str, ...]
+    scheduled_time: str = ""  # its tick; "" where no schedule started it
 
     @property
     def dask(self) -> DaskKubernetesEnvironment | None:
@@ -51,6 +55,11 @@ class Pinned:
     def hooks(self) -> bool:
         """Return whether the runner pod needs a flow-hooks container."""
         return bool(self.callbacks)
+
+    @property
+    def tick_variables(self) -> dict[str, str]:
+        """Return how every container of the run is told its tick; nothing where it has none."""
+        return {wire.SCHEDULED_TIME_ENV: self.scheduled_time} if self.scheduled_time else {}
 
     @property
     def pre_running_deadline(self) -> int:
@@ -76,10 +85,13 @@ def read(status: dict[str, Any]) -> Pinned:
         bounds=kept.get("bounds", {}),
         code=kept.get("code", ""),
         pull_secrets=tuple(kept.get("pullSecrets", ())),
+        scheduled_time=kept.get("scheduledTime", ""),
     )
 
 
-def pin(deployment: Manifest, run: FlowRunSpec, settings: Settings) -> dict[str, Any]:
+def pin(
+    deployment: Manifest, run: FlowRunSpec, settings: Settings, scheduled_time: datetime | None = None
+) -> dict[str, Any]:
     """Return the status fields that pin a run to a Ready deployment."""
     spec = parse_spec(deployment["spec"])
     status = deployment["status"]
@@ -96,6 +108,7 @@ def pin(deployment: Manifest, run: FlowRunSpec, settings: Settings) -> dict[str,
             "bounds": {**spec.run.to_wire(), **_bounds(run)},
             "deploymentGeneration": deployment["metadata"]["generation"],
             "pullSecrets": pull_secrets(spec, settings),
+            **({"scheduledTime": stamp(scheduled_time)} if scheduled_time else {}),
             **_code(target, status, spec),
         },
     }

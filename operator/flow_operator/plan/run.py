@@ -14,6 +14,7 @@ from .clean_up import clean_up
 from .conditions import Conditions, announcements, find, is_true
 from .dask_cluster import dask_autoscaler, dask_cluster
 from .runner_pod import HOOKS, MAIN, runner_name, runner_pod
+from .schedule import tick_of
 from .times import duration, seconds_since, stamp
 from .types import Manifest, ObservedRun, Plan, Ref
 
@@ -189,7 +190,7 @@ def it_has_begun(case: Case) -> bool:
         return _wait_to_begin(case, why)
     deployment = case.seen.deployment
     assert deployment is not None, "_not_ready says so"  # noqa: S101
-    case.status.update(pinned.pin(deployment, case.spec, case.settings))
+    case.status.update(pinned.pin(deployment, case.spec, case.settings, tick_of(case.run)))
     if wrong := pinned.wrong_parameters(deployment["status"]["flow"], case.status["parameters"]):
         return case.fail(wrong)
     if case.pinned.dask and not case.settings.dask_operator.present:

@@ -61,6 +61,7 @@ def runner_name(run: Manifest, attempt: int) -> str:
 def _variables(run: Manifest, pinned: Pinned, attempt: int) -> dict[str, str]:
     return {
         **pods.HOME,
+        **pinned.tick_variables,
         wire.RUN_ENV: pods.compact(run_request(run, pinned, attempt)),
         "FLOW_OPERATOR_CALLBACKS": ",".join(pinned.callbacks),
     }

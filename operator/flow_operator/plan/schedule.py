@@ -201,7 +201,7 @@ def _by_tick(runs: Sequence[Manifest]) -> list[Manifest]:
 
 
 def _tick(run: Manifest) -> datetime:
-    moment = parse(run["metadata"]["annotations"][labels.SCHEDULED_AT])
+    moment = tick_of(run)
     assert moment is not None, "was_scheduled has seen it"  # noqa: S101
     return moment
 
@@ -212,10 +212,16 @@ def _phase(run: Manifest) -> str:
 
 def was_scheduled(run: Manifest) -> bool:
     """Return whether a FlowRun says which tick it is the run of."""
+    return tick_of(run) is not None
+
+
+def tick_of(run: Manifest) -> datetime | None:
+    """Return the tick that a FlowRun says it is the run of; None where it says none, or what is no time."""
     try:
-        return parse((run["metadata"].get("annotations") or {}).get(labels.SCHEDULED_AT)) is not None
+        moment = parse((run["metadata"].get("annotations") or {}).get(labels.SCHEDULED_AT))
     except ValueError:
-        return False
+        return None
+    return moment if moment and moment.tzinfo else None
 
 
 def replaced_by(run: Manifest, runs: Sequence[Manifest]) -> str | None:

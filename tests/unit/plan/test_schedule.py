@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from croniter import croniter  # type: ignore[import-untyped]
 
-from flow_operator.api import labels
+from flow_operator.api import labels, wire
 from flow_operator.api.flow_deployment import parse_spec
 from flow_operator.plan import deployment as deployment_plan
 from flow_operator.plan import names, schedule
+from flow_operator.plan import run as run_plan
 from flow_operator.plan.times import stamp
-from flow_operator.plan.types import ObservedDeployment, Plan
+from flow_operator.plan.types import ObservedDeployment, ObservedRun, Plan
 from tests.support import makers as m
 from tests.support.condition_rules import violations
 
@@ -103,6 +104,34 @@ def test_a_tick_starts_one_run_named_by_its_minute() -> None:
     assert clock.status["lastScheduleTime"] == m.at(3600)
     assert clock.status["nextScheduleTime"] == m.at(7200)
     assert clock.announced == ["RunStarted"]
+
+
+@pytest.mark.parametrize("environment", [None, {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 1}}])
+def test_every_container_of_a_scheduled_run_is_told_its_tick(environment: Manifest | None) -> None:
+    annotations = {labels.SCHEDULED_AT: "2026-11-23T13:00:00+01:00"}
+    run = m.a_run()
+    run["metadata"]["annotations"] = annotations
+    seen = ObservedRun(deployment=m.a_ready_deployment(("on_exit",), environment=environment))
+    plan = run_plan.decide(run, seen, m.settings(), m.NOW)
+    (pod,) = [each for each in plan.create if each["kind"] == "Pod"]
+    specs = [pod["spec"], *(each["spec"]["worker"]["spec"] for each in plan.create if each["kind"] == "DaskCluster")]
+    containers = [each for spec in specs for each in spec["containers"]]
+    assert len(containers) == (2 if environment is None else 3)
+    told = {"name": wire.SCHEDULED_TIME_ENV, "value": "2026-11-23T12:00:00Z"}
+    assert all(told in each["env"] for each in containers)
+    assert plan.status is not None
+    assert plan.status["pinned"]["scheduledTime"] == told["value"], "an edited annotation does not reach it"
+
+
+@pytest.mark.parametrize("said", [None, "yesterday", "2026-11-23T12:00:00"])
+def test_what_is_no_moment_is_no_tick(said: str | None) -> None:
+    run = m.a_run()
+    run["metadata"]["annotations"] = {labels.SCHEDULED_AT: said} if said else {}
+    assert schedule.tick_of(run) is None
+    assert not schedule.was_scheduled(run)
+    plan = run_plan.decide(run, ObservedRun(deployment=m.a_ready_deployment()), m.settings(), m.NOW)
+    (pod,) = plan.create
+    assert wire.SCHEDULED_TIME_ENV not in str(pod)
 
 
 def test_the_same_look_twice_says_the_same() -> None:
