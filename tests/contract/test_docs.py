@@ -18,6 +18,7 @@ import yaml
 from flow_operator.api import conditions as words
 from flow_operator.api import wire
 from flow_operator.api.crds import FLOW_DEPLOYMENT, FLOW_RUN, KINDS, Kind, structural
+from flow_operator.api.flow_deployment import DEFAULT_CALLBACK_TIMEOUT, DEFAULT_STOP_GRACE
 from flow_operator.api.labels import API_VERSION
 from flow_operator.controller import http
 from flow_operator.images.errors import BuildError
@@ -339,7 +340,8 @@ def test_the_times_of_callbacks_are_those_of_the_code() -> None:
             for names in (("on_exit",), ())
         )
     )
-    numbers = (pinned.STOP_GRACE, pinned.HOOK_TIMEOUT, hooked, bare, run_plan.HOOKS_PATIENCE)
+    patience = DEFAULT_CALLBACK_TIMEOUT + run_plan.HOOKS_PATIENCE
+    numbers = (DEFAULT_STOP_GRACE, DEFAULT_CALLBACK_TIMEOUT, hooked, bare, patience)
     assert times == [f"{number:.0f}" for number in numbers]
     assert hooks.KILL_AFTER == 2
     assert hooks.MAX_TRIES == 3
@@ -350,7 +352,7 @@ def test_the_times_of_callbacks_are_those_of_the_code() -> None:
     ("page", "words_"),
     [
         ("flowrun.md", f"ends the run after {run_plan.PULL_PATIENCE:.0f} s"),
-        ("flowrun.md", f"(15 s, with [callbacks](callbacks.md) {pinned.STOP_GRACE + pinned.HOOK_TIMEOUT + 5} s)"),
+        ("flowrun.md", f"(15 s, with [callbacks](callbacks.md) {DEFAULT_STOP_GRACE + DEFAULT_CALLBACK_TIMEOUT + 5} s)"),
         ("flowdeployment.md", f"after {healing.SOON:.0f} s, 20 s, and so on up to every 5 minutes"),
         ("flowdeployment.md", f"after {healing.LATER:.0f} s, 60 s, and so on up to every 10 minutes"),
         ("dask.md", f"does, {clean_up.FINALIZER_PATIENCE:.0f} s after the deletion"),

@@ -78,6 +78,7 @@ FILE = {"name": "files", "key": "a"}
         ("spec.environment", {"remote": {"executor": "Spark"}}, "Unsupported value"),
         ("spec.flow.entrypoint", "flow", "spec.flow.entrypoint"),
         ("spec.run", {"activeDeadlineSeconds": 0}, "greater than or equal to 1"),
+        ("spec.run", {"callbackTimeoutSeconds": 3601}, "less than or equal to 3600"),
         ("spec.environment", {"labels": [""]}, "should be at least 1 chars long"),
         ("spec.schedule", {"cron": []}, "should have at least 1 items"),
         ("spec.schedule", {"cron": ["every day"]}, "spec.schedule.cron[0]"),
@@ -119,6 +120,8 @@ FULL = run(
     activeDeadlineSeconds=100,
     preRunningDeadlineSeconds=86400,
     ttlSecondsAfterFinished=5,
+    stopGraceSeconds=5,
+    callbackTimeoutSeconds=5,
 )
 BARE = run("bare", "absent", preRunningDeadlineSeconds=86400)
 
@@ -137,6 +140,8 @@ BARE = run("bare", "absent", preRunningDeadlineSeconds=86400)
         ("spec.activeDeadlineSeconds", None),
         ("spec.preRunningDeadlineSeconds", None),
         ("spec.ttlSecondsAfterFinished", None),
+        ("spec.stopGraceSeconds", 6),
+        ("spec.callbackTimeoutSeconds", None),
     ],
 )
 def test_a_runs_spec_cannot_be_changed(namespace: Namespace, path: str, value: Any) -> None:
@@ -150,6 +155,7 @@ def test_a_runs_spec_cannot_be_changed(namespace: Namespace, path: str, value: A
         ("spec.parameters", {"n": 1}),
         ("spec.activeDeadlineSeconds", 5),
         ("spec.ttlSecondsAfterFinished", 5),
+        ("spec.callbackTimeoutSeconds", 5),
     ],
 )
 def test_nothing_can_be_added_to_a_runs_spec(namespace: Namespace, path: str, value: Any) -> None:

@@ -438,9 +438,21 @@ class RunSettings(Model):
         description="Time in seconds after which a finished run's pods are deleted. The FlowRun itself stays. "
         "Default: never. A run's Dask cluster always goes at once.",
     )
+    stop_grace_seconds: Annotated[int, Field(ge=1, le=3600)] | None = Field(
+        default=None,
+        description="Time in seconds that a flow has to end after SIGTERM; then it is killed. Default 10. Part of "
+        "the runner pod's grace period.",
+    )
+    callback_timeout_seconds: Annotated[int, Field(ge=1, le=3600)] | None = Field(
+        default=None,
+        description="Longest time in seconds of one callback; then it is stopped, and has failed. Default 30. That of "
+        "on_exit is part of the runner pod's grace period.",
+    )
 
 
 DEFAULT_PRE_RUNNING_DEADLINE = 600
+DEFAULT_STOP_GRACE = 10
+DEFAULT_CALLBACK_TIMEOUT = 30
 
 
 class FlowDeploymentSpec(Model):

@@ -36,6 +36,7 @@ class FlowRunSpec(RunSettings):
                 "parameters are immutable: create another FlowRun",
             ),
             *_immutable("activeDeadlineSeconds", "preRunningDeadlineSeconds", "ttlSecondsAfterFinished"),
+            *_immutable("stopGraceSeconds", "callbackTimeoutSeconds"),
             rule(
                 "!has(oldSelf.cancel) || (has(self.cancel) && (self.cancel == oldSelf.cancel || self.cancel == 'Now'))",
                 "cancel cannot be taken back; it may go from Graceful to Now",

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import wire
 from ..api.flow_deployment import (
+    DEFAULT_CALLBACK_TIMEOUT,
     DEFAULT_PRE_RUNNING_DEADLINE,
+    DEFAULT_STOP_GRACE,
     DaskKubernetesEnvironment,
     Diagnosis,
     Environment,
@@ -26,9 +28,8 @@ if TYPE_CHECKING:
     from ..api.settings import Settings
     from .types import Manifest
 
-# Seconds a flow has to end after SIGTERM, and a callback to run; both end up in the pod's grace period.
-STOP_GRACE = 10
-HOOK_TIMEOUT = 30
+# Seconds on top of what flow and callback may take until the kubelet ends the pod by force: for our own programs.
+GRACE_MARGIN = 5
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,19 @@ class Pinned:
         return self.bounds.get("preRunningDeadlineSeconds", DEFAULT_PRE_RUNNING_DEADLINE)
 
     @property
+    def stop_grace(self) -> int:
+        """Return the seconds from SIGTERM to SIGKILL of the flow."""
+        return self.bounds.get("stopGraceSeconds", DEFAULT_STOP_GRACE)
+
+    @property
+    def callback_timeout(self) -> int:
+        """Return the seconds one callback may take."""
+        return self.bounds.get("callbackTimeoutSeconds", DEFAULT_CALLBACK_TIMEOUT)
+
+    @property
     def grace(self) -> int:
         """Return the pod's grace period: enough for the flow to stop and for on_exit to run."""
-        return STOP_GRACE + 5 + (HOOK_TIMEOUT if self.hooks else 0)
+        return self.stop_grace + GRACE_MARGIN + (self.callback_timeout if self.hooks else 0)
 
 
 def read(status: dict[str, Any]) -> Pinned:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 # Seconds a problem may last before it ends the attempt: longer than a slow registry, shorter than a night.
 PULL_PATIENCE = 60.0
-# Seconds after main ended until hooks that say nothing are given up: their own limit is enforced inside.
-HOOKS_PATIENCE = pinned.HOOK_TIMEOUT + 30.0
+# Seconds beyond a callback's own limit, which is enforced inside, until hooks that say nothing are given up.
+HOOKS_PATIENCE = 30.0
 # Seconds after a pod's grace is over until its node is called lost.
 NODE_PATIENCE = 60.0
 
@@ -401,12 +401,13 @@ def _node_is_lost(case: Case, pod: Manifest) -> bool:
 
 
 def _finishing(case: Case, ended: dict[str, Any]) -> bool:
-    left = HOOKS_PATIENCE - seconds_since(ended.get("finishedAt"), case.now)
+    patience = case.pinned.callback_timeout + HOOKS_PATIENCE
+    left = patience - seconds_since(ended.get("finishedAt"), case.now)
     if left <= 0:
         return case.fail(
             diagnosis.diagnosis(
                 "HooksLost",
-                f"Container {HOOKS} said nothing within {HOOKS_PATIENCE:.0f} s of the end of {MAIN}.",
+                f"Container {HOOKS} said nothing within {patience:.0f} s of the end of {MAIN}.",
                 "Look at its log; whether on_exit ran is not known.",
             )
         )

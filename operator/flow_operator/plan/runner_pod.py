@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from ..api import labels, wire
 from . import names, pods
-from .pinned import HOOK_TIMEOUT, STOP_GRACE, Pinned
 
 if TYPE_CHECKING:
     from ..api.settings import Settings
+    from .pinned import Pinned
     from .types import Manifest
 
 MAIN = "main"
@@ -76,8 +76,8 @@ def run_request(run: Manifest, pinned: Pinned, attempt: int) -> wire.RunRequest:
         "parameters": pinned.parameters,
         "executor": _executor(run, pinned, attempt),
         "hooks": pinned.hooks,
-        "stopGraceSeconds": STOP_GRACE,
-        "hookTimeoutSeconds": HOOK_TIMEOUT,
+        "stopGraceSeconds": pinned.stop_grace,
+        "hookTimeoutSeconds": pinned.callback_timeout,
     }
 
 

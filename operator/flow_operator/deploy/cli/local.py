@@ -78,7 +78,7 @@ def _refuse_parameters(declared: Declared, given: dict[str, Any]) -> None:
 
 
 def _request(target: Target, declared: Declared, parameters: dict[str, Any]) -> wire.RunRequest:
-    from ...plan.pinned import HOOK_TIMEOUT, STOP_GRACE
+    from ...api.flow_deployment import DEFAULT_CALLBACK_TIMEOUT, DEFAULT_STOP_GRACE
 
     return {
         "flow": target.reference,
@@ -86,8 +86,8 @@ def _request(target: Target, declared: Declared, parameters: dict[str, Any]) -> 
         "parameters": parameters,
         "executor": _executor(declared.environment),
         "hooks": bool(declared.facts.get("callbacks")),
-        "stopGraceSeconds": STOP_GRACE,
-        "hookTimeoutSeconds": HOOK_TIMEOUT,
+        "stopGraceSeconds": DEFAULT_STOP_GRACE,
+        "hookTimeoutSeconds": DEFAULT_CALLBACK_TIMEOUT,
     }
 
 
