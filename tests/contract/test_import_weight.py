@@ -8,7 +8,19 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"aiohttp", "cloudpickle", "dask", "distributed", "docker", "httpx", "kopf", "kubernetes", "numpy", "pydantic"}
+HEAVY = {
+    "aiohttp",
+    "boto3",
+    "cloudpickle",
+    "dask",
+    "distributed",
+    "docker",
+    "httpx",
+    "kopf",
+    "kubernetes",
+    "numpy",
+    "pydantic",
+}
 ROOM = Path(__file__).parents[2] / "operator"
 
 
@@ -28,7 +40,8 @@ def _loaded(code: str) -> set[str]:
     [
         "import flow_operator",
         "from flow_operator import Flow, FlowInvalid, Parameter, ParameterError, flow, task",
-        "from flow_operator.environments import DaskKubernetesEnvironment, RemoteEnvironment",
+        "from flow_operator.environments import DaskKubernetesEnvironment, KubernetesJobEnvironment, RemoteEnvironment",
+        "from flow_operator.environments import Environment, FargateTaskEnvironment\nFargateTaskEnvironment()",
         "from flow_operator.executors import DaskExecutor, LocalDaskExecutor, LocalExecutor",
         "from flow_operator.storage import Bytes, Docker, Local, Memory, Storage",
         "from flow_operator.environments.storage import Docker",

@@ -18,7 +18,10 @@ TABLES: list[Any] = [
     storage.Docker,
     storage.Local,
     environments.RemoteEnvironment,
+    environments.LocalEnvironment,
     environments.DaskKubernetesEnvironment,
+    environments.KubernetesJobEnvironment,
+    environments.FargateTaskEnvironment,
 ]
 
 

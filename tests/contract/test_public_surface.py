@@ -30,7 +30,14 @@ PUBLIC = {
         "UnknownProject",
     ],
     "flow_operator.context": ["scheduled_time"],
-    "flow_operator.environments": ["DaskKubernetesEnvironment", "RemoteEnvironment"],
+    "flow_operator.environments": [
+        "DaskKubernetesEnvironment",
+        "Environment",
+        "FargateTaskEnvironment",
+        "KubernetesJobEnvironment",
+        "LocalEnvironment",
+        "RemoteEnvironment",
+    ],
     "flow_operator.executors": ["DaskExecutor", "LocalDaskExecutor", "LocalExecutor"],
 }
 

@@ -35,6 +35,11 @@ IMAGE = {"reference": f"localhost:5001/team-a/squares@sha256:{'0' * 64}", "locat
 FILE = {"name": "files", "key": "a"}
 
 
+def job(containers: list[Manifest] | None = None, **more: Any) -> Manifest:
+    containers = [{"name": "flow"}] if containers is None else containers
+    return {**more, "template": {"spec": {"restartPolicy": "Never", "containers": containers}}}
+
+
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
@@ -71,7 +76,12 @@ FILE = {"name": "files", "key": "a"}
             )
             for path in ("/tmp", "/flows", "/flows/a", "/opt", "/opt/flow-operator/lib", "/", "a")
         ),
-        ("spec.environment", {"remote": {}, "daskKubernetes": {}}, "at most one of remote and daskKubernetes"),
+        ("spec.environment", {"remote": {}, "daskKubernetes": {}}, "at most one of local, remote, daskKubernetes"),
+        ("spec.environment", {"local": {}, "custom": {}}, "at most one of local, remote, daskKubernetes"),
+        ("spec.environment", {"kubernetesJob": {"jobSpec": {}}}, "jobSpec needs template.spec.containers"),
+        ("spec.environment", {"kubernetesJob": {"jobSpec": job(containers=[])}}, "jobSpec needs template.spec"),
+        ("spec.environment", {"kubernetesJob": {"jobSpec": job(completions=2)}}, "must be 1 or left out"),
+        ("spec.environment", {"daskKubernetes": {"provider": "Ray"}}, "Unsupported value"),
         ("spec.environment", {"daskKubernetes": {"minWorkers": 3, "maxWorkers": 2}}, "must not be larger"),
         ("spec.environment", {"daskKubernetes": {"minWorkers": 3}}, "must not be larger"),
         ("spec.environment", {"daskKubernetes": {"minWorkers": -1}}, "greater than or equal to 0"),

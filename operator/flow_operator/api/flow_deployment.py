@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
 
 from .conditions import Condition
 from .model import (
@@ -18,6 +19,7 @@ from .model import (
     LongText,
     Model,
     Text,
+    at_most_one,
     exactly_one,
     map_list,
     rule,
@@ -279,6 +281,10 @@ class Storage(Model):
     local: LocalStorage | None = Field(default=None, description="A folder on a volume that you bring; no image.")
 
 
+class LocalEnvironment(Model):
+    """The flow runs in the runner pod, one task after the other."""
+
+
 class RemoteEnvironment(Model):
     """The flow runs in the runner pod with an executor of its own."""
 
@@ -314,29 +320,149 @@ class DaskKubernetesEnvironment(Model):
         description="A PodSpec for the workers. Image, variables and restricted security are filled in; "
         "what is set here stays. restartPolicy must be Always: workers are Deployments.",
     )
+    private_registry: DNSName | None = Field(
+        default=None,
+        description="Name of a kubernetes.io/dockerconfigjson Secret in this namespace that the flow's image is "
+        "pulled with, by every pod of it. Nobody but the kubelet reads it.",
+    )
+    provider: Literal["DaskCluster", "Pods"] | None = Field(
+        default=None,
+        description="Who makes scheduler and workers. DaskCluster: dask-kubernetes. Pods: this operator. "
+        "Default: the operator's choice.",
+    )
+
+
+# CEL sees what the schema names, and the rest of the user's words is kept as it is.
+_POD_SPEC: dict[str, Any] = {
+    "type": "object",
+    **FREE_FORM,
+    "description": "The pod, as in a PodSpec.",
+    "properties": {
+        "containers": {
+            "type": "array",
+            "maxItems": 64,
+            "items": {"type": "object", **FREE_FORM},
+            "description": "The first one runs the flow: its image, command and args are replaced.",
+        },
+    },
+}
+_JOB_SPEC: dict[str, Any] = {
+    "type": "object",
+    **FREE_FORM,
+    "properties": {
+        "parallelism": {"type": "integer", "description": "Pods at the same time: 1, or left out."},
+        "completions": {"type": "integer", "description": "Pods that must succeed: 1, or left out."},
+        "template": {
+            "type": "object",
+            **FREE_FORM,
+            "description": "The pod's template, as in a Job.",
+            "properties": {"spec": _POD_SPEC},
+        },
+    },
+}
+
+
+class ObjectMetadata(Model):
+    """What an object carries besides its name."""
+
+    labels: dict[EnvName, Text] = Field(
+        default_factory=dict, json_schema_extra={"maxProperties": 64}, description="Labels, beside the operator's own."
+    )
+    annotations: dict[EnvName, LongText] = Field(
+        default_factory=dict, json_schema_extra={"maxProperties": 64}, description="Annotations."
+    )
+
+
+class KubernetesJobEnvironment(Model):
+    """The flow runs in a Job of the user's own making."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "has(self.jobSpec.template) && has(self.jobSpec.template.spec)"
+                " && has(self.jobSpec.template.spec.containers) && self.jobSpec.template.spec.containers.size() > 0",
+                "jobSpec needs template.spec.containers: the first container runs the flow",
+            ),
+            rule(
+                "(!has(self.jobSpec.parallelism) || self.jobSpec.parallelism == 1)"
+                " && (!has(self.jobSpec.completions) || self.jobSpec.completions == 1)",
+                "parallelism and completions of jobSpec must be 1 or left out: a run is one execution of the flow",
+            ),
+        )
+    )
+
+    job_spec: Annotated[dict[str, Any], Field(json_schema_extra=_JOB_SPEC)] = Field(
+        description="A JobSpec. In its first container image, command and args are replaced, variables are added to "
+        "every container, the rest stays."
+    )
+    metadata: ObjectMetadata | None = Field(default=None, description="Labels and annotations of the Job itself.")
+
+
+class FargateTaskEnvironment(Model):
+    """The flow runs in a task of Amazon ECS on Fargate."""
+
+    region: Annotated[str, StringConstraints(max_length=64, pattern=r"^[a-z0-9-]+$")] | None = Field(
+        default=None, description="AWS region. Default: AWS_REGION in the Secret, else what the flow declares."
+    )
+    credentials_secret: DNSName | None = Field(
+        default=None,
+        description="Name of a Secret in this namespace whose keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
+        "AWS_SESSION_TOKEN become variables of the runner pod. The operator never reads it.",
+    )
+    endpoint_url: Annotated[str, StringConstraints(max_length=512, pattern=r"^https?://[^\s@]+$")] | None = Field(
+        default=None,
+        alias="endpointURL",
+        description="Where the API of ECS is, for example a VPC endpoint. Default: AWS' own of the region.",
+    )
+    register_options: FreeObject | None = Field(
+        default=None,
+        description="Arguments of RegisterTaskDefinition, in AWS' words. Default: what the flow declares.",
+    )
+    run_options: FreeObject | None = Field(
+        default=None, description="Arguments of RunTask, in AWS' words. Default: what the flow declares."
+    )
+
+
+class CustomEnvironment(Model):
+    """The flow's own environment: its setup and execute run in the runner pod."""
 
 
 RunLabel = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
+# The kinds, as the model names them.
+ENVIRONMENTS = ("local", "remote", "dask_kubernetes", "kubernetes_job", "fargate_task", "custom")
+
+
 class Environment(Model):
     """How the flow runs: at most one kind."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule("!(has(self.remote) && has(self.daskKubernetes))", "set at most one of remote and daskKubernetes"),
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=rules(at_most_one(*map(to_camel, ENVIRONMENTS))))
 
+    local: LocalEnvironment | None = Field(default=None, description="In the runner pod, one task after the other.")
     remote: RemoteEnvironment | None = Field(default=None, description="In the runner pod.")
     dask_kubernetes: DaskKubernetesEnvironment | None = Field(
         default=None, description="On an auto-scaling Dask cluster of the run's own."
+    )
+    kubernetes_job: KubernetesJobEnvironment | None = Field(
+        default=None, description="In a Job of the run's own, whose spec is yours."
+    )
+    fargate_task: FargateTaskEnvironment | None = Field(
+        default=None, description="In a task of Amazon ECS on Fargate, which the runner pod starts and follows."
+    )
+    custom: CustomEnvironment | None = Field(
+        default=None, description="As the flow's own environment says, a subclass of Environment in its Python."
     )
     labels: Annotated[list[RunLabel], Field(max_length=32)] | None = Field(
         default=None,
         description="Runs go only to an operator that offers all of these (the chart's value labels). "
         "Default: what the flow itself declares; an empty list: none.",
     )
+
+    @property
+    def kind(self) -> str | None:
+        """Return which kind is set, as it is written: kubernetesJob."""
+        return next((to_camel(each) for each in ENVIRONMENTS if getattr(self, each) is not None), None)
 
 
 class Volume(Model):
@@ -472,6 +598,11 @@ class FlowDeploymentSpec(Model):
                 "!has(self.flow.file) || !has(self.storage) || !has(self.storage.local)"
                 " || self.flow.file.location.startsWith(self.storage.local.directory + '/')",
                 "flow.file.location must be under storage.local.directory",
+            ),
+            rule(
+                "!has(self.environment) || !has(self.environment.kubernetesJob)"
+                " || !has(self.storage) || !has(self.storage.local)",
+                "kubernetesJob needs the flow in an image or mounted: storage docker or bytes, not local",
             ),
         )
     )

@@ -42,9 +42,21 @@ def rule(expression: str, message: str) -> dict[str, str]:
 
 def exactly_one(*fields: str) -> dict[str, str]:
     """Return the CEL validation that one field of several is set."""
-    named = f"{', '.join(fields[:-1])} and {fields[-1]}"
+    return rule(f"{_how_many(fields)} == 1", f"set exactly one of {_listed(fields)}")
+
+
+def at_most_one(*fields: str) -> dict[str, str]:
+    """Return the CEL validation that no two fields of several are set."""
+    return rule(f"{_how_many(fields)} <= 1", f"set at most one of {_listed(fields)}")
+
+
+def _how_many(fields: tuple[str, ...]) -> str:
     there = ", ".join(f"has(self.{each})" for each in fields)
-    return rule(f"[{there}].filter(set, set).size() == 1", f"set exactly one of {named}")
+    return f"[{there}].filter(set, set).size()"
+
+
+def _listed(fields: tuple[str, ...]) -> str:
+    return f"{', '.join(fields[:-1])} and {fields[-1]}"
 
 
 def map_list(key: str) -> dict[str, Any]:

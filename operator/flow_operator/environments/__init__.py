@@ -1,5 +1,19 @@
-"""How a flow is run: `RemoteEnvironment` (one pod; the default) or `DaskKubernetesEnvironment` (a Dask cluster)."""
+"""How a flow is run: in one pod (`RemoteEnvironment`, the default), on a Dask cluster, in a Job or task of yours."""
 
-from flow_operator.flow.environments import DaskKubernetesEnvironment, RemoteEnvironment
+from flow_operator.flow.environments import (
+    DaskKubernetesEnvironment,
+    Environment,
+    FargateTaskEnvironment,
+    KubernetesJobEnvironment,
+    LocalEnvironment,
+    RemoteEnvironment,
+)
 
-__all__ = ["DaskKubernetesEnvironment", "RemoteEnvironment"]
+__all__ = [
+    "DaskKubernetesEnvironment",
+    "Environment",
+    "FargateTaskEnvironment",
+    "KubernetesJobEnvironment",
+    "LocalEnvironment",
+    "RemoteEnvironment",
+]

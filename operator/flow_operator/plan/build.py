@@ -256,7 +256,7 @@ def check_pod(
             )
         ],
         volumes=[*volumes, *runner.get("volumes", ())],
-        pull_secrets=pull_secrets(spec, settings),
+        pull_secrets=pull_secrets(spec, spec.environment, settings),
         activeDeadlineSeconds=300,
         terminationGracePeriodSeconds=2,
     )

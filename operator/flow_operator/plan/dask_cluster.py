@@ -167,10 +167,17 @@ def _filled(wanted: Manifest | None, default: Manifest, pinned: Pinned) -> Manif
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 5,
         "securityContext": pods.pod_security(),
-        **({"imagePullSecrets": [{"name": each} for each in pinned.pull_secrets]} if pinned.pull_secrets else {}),
         **({"nodeSelector": pinned.runner["nodeSelector"]} if pinned.runner.get("nodeSelector") else {}),
         **({"tolerations": pinned.runner["tolerations"]} if pinned.runner.get("tolerations") else {}),
         **spec,
+        **_pull_secrets(spec, pinned),
         "containers": [filled, *containers[1:]],
         "volumes": [{"name": "tmp", "emptyDir": {}}, *volumes, *spec.get("volumes", ())],
     }
+
+
+def _pull_secrets(spec: Manifest, pinned: Pinned) -> Manifest:
+    """Return what the image is pulled with beside the user's own: the image is ours to choose."""
+    own = list(spec.get("imagePullSecrets") or ())
+    ours = [{"name": each} for each in pinned.pull_secrets if {"name": each} not in own]
+    return {"imagePullSecrets": [*own, *ours]} if own or ours else {}

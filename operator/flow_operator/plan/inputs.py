@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..api import labels, wire
-from ..api.flow_deployment import DockerStorage, FlowDeploymentSpec
+from ..api.flow_deployment import DockerStorage, Environment, FlowDeploymentSpec
 from . import materials, names, pods
 
 if TYPE_CHECKING:
@@ -106,11 +106,12 @@ def flow_ref(spec: FlowDeploymentSpec) -> wire.FlowRef:
     return {"location": f"{wire.FLOWS_DIR}/{file}", "attribute": attribute}
 
 
-def pull_secrets(spec: FlowDeploymentSpec, settings: Settings) -> list[str]:
+def pull_secrets(spec: FlowDeploymentSpec, environment: Environment | None, settings: Settings) -> list[str]:
     """Return the names of the Secrets a pod of the flow's image pulls with."""
-    docker = spec.storage and spec.storage.docker
+    docker, dask = spec.storage and spec.storage.docker, environment and environment.dask_kubernetes
     own = spec.flow.image.pull_secret if spec.flow.image else docker and docker.push_secret
-    return list(dict.fromkeys([*([own] if own else []), *settings.image_pull_secrets]))
+    private = dask and dask.private_registry
+    return list(dict.fromkeys([*(each for each in (own, private) if each), *settings.image_pull_secrets]))
 
 
 def inputs_of(

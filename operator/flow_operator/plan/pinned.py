@@ -108,17 +108,18 @@ def pin(
     status = deployment["status"]
     target = build.Target.of(deployment)
     flow = status["flow"]
+    environment = effective_environment(spec, flow)
     return {
         "image": status["image"],
         "parameters": {**spec.parameters, **(run.parameters or {})},
-        "environment": effective_environment(spec, flow).to_wire(),
+        "environment": environment.to_wire(),
         "pinned": {
             "flow": flow_ref(spec),
             "callbacks": flow.get("callbacks", []),
             "runner": spec.runner.to_wire(),
             "bounds": {**spec.run.to_wire(), **_bounds(run)},
             "deploymentGeneration": deployment["metadata"]["generation"],
-            "pullSecrets": pull_secrets(spec, settings),
+            "pullSecrets": pull_secrets(spec, environment, settings),
             **({"scheduledTime": stamp(scheduled_time)} if scheduled_time else {}),
             **_code(target, status, spec),
         },
@@ -147,7 +148,7 @@ def effective_environment(spec: FlowDeploymentSpec, flow: dict[str, Any]) -> Env
     given = spec.environment or Environment()
     labels = given.labels if given.labels is not None else declared.labels
     for each in (given, declared):
-        if each.remote or each.dask_kubernetes:
+        if each.kind:
             return each.model_copy(update={"labels": labels or None})
     return Environment(remote=RemoteEnvironment(), labels=labels or None)
 

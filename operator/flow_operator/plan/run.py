@@ -30,6 +30,9 @@ HOOKS_PATIENCE = 30.0
 # Seconds after a pod's grace is over until its node is called lost.
 NODE_PATIENCE = 60.0
 
+# What the API has and no check below knows yet.
+NOT_SUPPORTED = ("kubernetesJob", "fargateTask", "custom")
+
 
 @dataclass
 class Case:
@@ -193,6 +196,8 @@ def it_has_begun(case: Case) -> bool:
     case.status.update(pinned.pin(deployment, case.spec, case.settings, tick_of(case.run)))
     if wrong := pinned.wrong_parameters(deployment["status"]["flow"], case.status["parameters"]):
         return case.fail(wrong)
+    if why := _not_supported(case.pinned.environment.kind):
+        return case.fail(why)
     if case.pinned.dask and not case.settings.dask_operator.present:
         return case.fail(dask_health.no_controller("The chart was installed with daskOperator.present=false."))
     case.status["attempt"] = 1
@@ -202,6 +207,16 @@ def it_has_begun(case: Case) -> bool:
     case.conditions.set(words.SET_UP, "Unknown", "SettingUp", "The run's pods are being made.")
     case.setting_up()
     return False
+
+
+def _not_supported(kind: str | None) -> Diagnosis | None:
+    if kind not in NOT_SUPPORTED:
+        return None
+    return diagnosis.diagnosis(
+        "EnvironmentNotSupported",
+        f"This release of the operator does not run {kind} environments.",
+        "Choose another one in spec.environment of the FlowDeployment.",
+    )
 
 
 def _not_free(earlier: str | None) -> Diagnosis | None:
