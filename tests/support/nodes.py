@@ -1,0 +1,81 @@
+"""What can happen to a node of the test cluster, which is a container of this machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+from tests.support.cluster import condition, eventually, get_json, kubectl
+
+if TYPE_CHECKING:
+    from tests.support.cluster import Manifest
+
+CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
+
+
+def docker(*arguments: str, timeout: float = 60) -> str:
+    """Run docker and return what it prints."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=timeout)
+    assert not done.returncode, f"docker {' '.join(arguments)}: {done.stderr.strip()}"
+    return done.stdout
+
+
+def control_plane() -> str:
+    """Return the name of the node that no test stops."""
+    return _name(get_json("nodes", "-l", CONTROL_PLANE)["items"][0])
+
+
+def worker() -> str:
+    """Return the name of the other node."""
+    return _name(get_json("nodes", "-l", f"!{CONTROL_PLANE}")["items"][0])
+
+
+def _name(manifest: Manifest) -> str:
+    return str(manifest["metadata"]["name"])
+
+
+def is_ready(node: str) -> bool:
+    """Return whether a node reports that it is well."""
+    return condition(get_json("node", node), "Ready") == "True"
+
+
+def clear(node: str, *of: tuple[str, str]) -> None:
+    """Have the pods of some Deployments, (namespace, selector), run elsewhere: what a test is to rely on."""
+    kubectl("cordon", node)
+    for namespace, selector in of:
+        kubectl("-n", namespace, "delete", "pods", "-l", selector, "--field-selector", f"spec.nodeName={node}")
+        kubectl("-n", namespace, "wait", "--for=condition=Ready", "pods", "-l", selector, "--timeout=90s")
+    kubectl("uncordon", node)
+
+
+def kill_kubelet(node: str) -> None:
+    """SIGKILL; systemd starts it again a second later."""
+    docker("exec", node, "systemctl", "kill", "--signal=KILL", "kubelet")
+
+
+def stop(node: str) -> None:
+    """Turn a node off."""
+    docker("stop", "--time=2", node)
+
+
+def start(node: str) -> None:
+    """Turn it on again, and wait until it takes pods."""
+    docker("start", node)
+    kubectl("taint", "node", node, f"{OUT_OF_SERVICE.partition('=')[0]}-", check=False)
+    eventually(lambda: get_json("node", node), _takes_pods, 120, f"node {node} takes pods", every=1)
+
+
+def _takes_pods(node: Manifest) -> bool:
+    taints = node["spec"].get("taints", ())
+    return condition(node, "Ready") == "True" and not taints and not node["spec"].get("unschedulable")
+
+
+def kill_container(node: str, pod_uid: str, container: str) -> None:
+    """SIGKILL the first process of a container, which no process inside it can do."""
+    label = f"--label=io.kubernetes.pod.uid={pod_uid}"
+    found = docker("exec", node, "crictl", "ps", "--quiet", label, f"--name=^{container}$").split()
+    assert found, f"no container {container} of pod {pod_uid} runs on {node}"
+    inspected = docker("exec", node, "crictl", "inspect", "--output=json", found[0])
+    docker("exec", node, "kill", "-KILL", str(json.loads(inspected)["info"]["pid"]))
