@@ -24,6 +24,9 @@ RUN_ENV = "FLOW_OPERATOR_RUN"  # RunRequest as JSON: runner and hooks containers
 CHECK_ENV = "FLOW_OPERATOR_CHECK"  # CheckRequest as JSON: check pod
 BUILD_ENV = "FLOW_OPERATOR_BUILD"  # BuildRequest as JSON: builder pod
 SCHEDULED_TIME_ENV = "FLOW_OPERATOR_SCHEDULED_TIME"  # tick of a run that a schedule started: all pods of the run
+SCHEDULER_ENV = "DASK_SCHEDULER_ADDRESS"  # Dask's own names: a worker's arguments may refer to them
+WORKER_NAME_ENV = "DASK_WORKER_NAME"
+PATIENCE_ENV = "FLOW_OPERATOR_PATIENCE"  # seconds a worker waits for its scheduler
 HERE_ENV = "FLOW_OPERATOR_HERE"  # set where `kubectl flow` runs a pod's programs on its own machine
 
 # Exit codes of the runner (PID 1 of main).
@@ -45,6 +48,13 @@ class FlowRef(TypedDict):
     attribute: str  # name in the module; "" for a pickle
 
 
+class SchedulerSpec(TypedDict):
+    """A Dask scheduler in the runner's own pod."""
+
+    port: int
+    httpPort: int
+
+
 class ExecutorSpec(TypedDict, total=False):
     """How tasks run inside the main process."""
 
@@ -53,6 +63,7 @@ class ExecutorSpec(TypedDict, total=False):
     kwargs: dict[str, Any]
     minWorkers: int  # of the run's own cluster: wait for the first of them before the flow begins
     connectTimeoutSeconds: float
+    scheduler: SchedulerSpec  # start it first; absent where the scheduler is another's
 
 
 class RunIdentity(TypedDict):

@@ -1,4 +1,4 @@
-"""`python3 -m flow_operator.runner run | check | describe | callback NAME`.
+"""`python3 -m flow_operator.runner run | check | describe | callback NAME | worker ARGUMENTS`.
 
 `run` is PID 1 of a flow's pod: it imports next to nothing, so that the pod is hardly later than a bare one.
 """
@@ -28,8 +28,12 @@ def main(arguments: list[str]) -> int:
             from flow_operator.runner import callback
 
             return callback.main(name)
+        case ["worker", *options]:
+            from flow_operator.runner import worker
+
+            return worker.main(options)
         case _:
-            usage = "run | check | describe | callback on_start|on_exit"
+            usage = "run | check | describe | callback on_start|on_exit | worker ARGUMENTS"
             print(f"usage: python3 -m flow_operator.runner {usage}", file=sys.stderr)
             return 2
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import socket
 import time
 from typing import TYPE_CHECKING, Any
 
 import distributed
 
+from flow_operator.runner.dialling import answers
 from flow_operator.runner.errors import RunFailed
 from flow_operator.runner.executor import Session
 
@@ -18,11 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flow_operator.api.wire import ExecutorSpec, RunIdentity, RunReport
+    from flow_operator.runner.scheduler import Scheduler
 
 CONNECT_TIMEOUT = 120.0
-POLL = 0.1
-GREETING_TIMEOUT = 2.0  # of one try
-HEADER, MAX_GREETING = 8, 2**20  # bytes
 PROBE_TIMEOUT = 3.0  # of a scheduler that may be gone
 MAX_WORKERS_SEEN = 16
 CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
@@ -31,16 +29,19 @@ CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
 class Cluster(Session):
     """A connected cluster."""
 
-    def __init__(self, client: Any, address: str, topic: str) -> None:
+    def __init__(self, client: Any, address: str, topic: str, scheduler: Scheduler | None = None) -> None:
         self.client = client
         self.address = address
         self.topic = topic
+        self.scheduler = scheduler  # where it is a process of ours
 
     def explain(self, error: BaseException) -> None:
         """Raise RunFailed if the flow failed because the scheduler went away."""
+        if isinstance(error, (*CANCELLED, OSError)) and self.scheduler and (end := self.scheduler.end):
+            raise RunFailed("SchedulerLost", f"the Dask scheduler in the runner's pod {end}") from error
         if isinstance(error, CANCELLED) and "scheduler-connection-lost" in str(error):
             raise RunFailed("SchedulerLost", f"lost the connection to the Dask scheduler at {self.address}") from error
-        if isinstance(error, (*CANCELLED, OSError)) and not _answers(self.address, PROBE_TIMEOUT):
+        if isinstance(error, (*CANCELLED, OSError)) and not answers(self.address, PROBE_TIMEOUT):
             raise RunFailed("SchedulerLost", f"the Dask scheduler at {self.address} went away") from error
 
     def watch_workers(self) -> None:
@@ -57,15 +58,20 @@ class Cluster(Session):
 
 @contextlib.contextmanager
 def connected(
-    address: str, kwargs: dict[str, Any], spec: ExecutorSpec, run: RunIdentity, report: RunReport
+    address: str,
+    kwargs: dict[str, Any],
+    spec: ExecutorSpec,
+    run: RunIdentity,
+    report: RunReport,
+    scheduler: Scheduler | None = None,
 ) -> Iterator[Cluster]:
     """Connect the default client, wait for the first worker of a cluster that promises one, and note who works."""
     start = time.monotonic()
     timeout = float(spec.get("connectTimeoutSeconds", CONNECT_TIMEOUT))
     print(f"flow-operator: connecting to {address}", flush=True)
     try:
-        client = _client(address, kwargs, start + timeout, timeout)
-        cluster = Cluster(client, address, f"flow-operator/{run['uid']}/{run['attempt']}")
+        client = _client(address, kwargs, start + timeout, timeout, scheduler)
+        cluster = Cluster(client, address, f"flow-operator/{run['uid']}/{run['attempt']}", scheduler)
         with client:
             _await_worker(client, spec, start + timeout, timeout)
             cluster.watch_workers()
@@ -81,13 +87,17 @@ def connected(
         report["stages"].setdefault("connect", round(time.monotonic() - start, 3))
 
 
-def _client(address: str, kwargs: dict[str, Any], deadline: float, timeout: float) -> Any:
+def _client(
+    address: str, kwargs: dict[str, Any], deadline: float, timeout: float, scheduler: Scheduler | None = None
+) -> Any:
     """A client, as soon as the scheduler answers: its name may not resolve yet, nor its port be open.
 
     One client is made, and not before a scheduler has been heard: a client that failed is closed by the garbage
     collector, at a moment when that can deadlock with the next one's start (seen).
     """
-    if not _answers(address, deadline - time.monotonic()):
+    if not answers(address, deadline - time.monotonic(), lambda: scheduler is not None and scheduler.end is not None):
+        if scheduler and (end := scheduler.end):
+            raise RunFailed("SchedulerLost", f"the Dask scheduler in the runner's pod {end}")
         raise RunFailed("SchedulerUnreachable", f"no Dask scheduler at {address} within {timeout:g} s")
     try:
         return distributed.Client(address, timeout=max(1.0, deadline - time.monotonic()), **kwargs)
@@ -96,40 +106,6 @@ def _client(address: str, kwargs: dict[str, Any], deadline: float, timeout: floa
     except Exception as error:
         message = f"the Dask scheduler at {address} does not answer: {type(error).__name__}: {error}"
         raise RunFailed("SchedulerUnreachable", message) from error
-
-
-def _answers(address: str, timeout: float) -> bool:
-    """Whether a scheduler is heard in time. distributed's own retries back off to many seconds."""
-    from distributed.comm import get_address_host_port, parse_address
-
-    host, port = get_address_host_port(address)
-    greets = parse_address(address)[0] == "tcp"  # over TLS it could not be read
-    end = time.monotonic() + timeout
-    while True:
-        with (
-            contextlib.suppress(OSError),
-            socket.create_connection((host, port), timeout=GREETING_TIMEOUT) as connection,
-        ):
-            if not greets or _is_greeting(connection):
-                return True
-        if time.monotonic() > end:
-            return False
-        time.sleep(POLL)
-
-
-def _is_greeting(connection: socket.socket) -> bool:
-    """Whether the other side is a Dask server: it sends its handshake unasked, a small length first.
-
-    Until kube-proxy knows a Service, its address may lead to a stranger: a gateway that answers in HTTP, whose text
-    distributed reads as a length of gigabytes (a MemoryError was seen), or one that says nothing.
-    """
-    header = b""
-    while len(header) < HEADER:
-        piece = connection.recv(HEADER - len(header))
-        if not piece:
-            return False
-        header += piece
-    return int.from_bytes(header, "little") < MAX_GREETING
 
 
 def _await_worker(client: Any, spec: ExecutorSpec, deadline: float, timeout: float) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flow_operator.api.wire import ExecutorSpec, RunIdentity, RunReport
+    from flow_operator.runner.scheduler import Scheduler
 
 
 class Session:
@@ -22,14 +23,16 @@ class Session:
 
 
 @contextmanager
-def session(spec: ExecutorSpec, run: RunIdentity, report: RunReport) -> Iterator[Session]:
+def session(
+    spec: ExecutorSpec, run: RunIdentity, report: RunReport, scheduler: Scheduler | None = None
+) -> Iterator[Session]:
     """Let Dask compute as the request says, while the flow runs."""
     kwargs = dict(spec.get("kwargs") or {})
     address = spec.get("address") or kwargs.pop("address", None)
     if spec["kind"] == "Dask" and address:
         from flow_operator.runner.cluster import connected
 
-        with connected(address, kwargs, spec, run, report) as cluster:
+        with connected(address, kwargs, spec, run, report, scheduler) as cluster:
             yield cluster
         return
     try:
@@ -38,3 +41,15 @@ def session(spec: ExecutorSpec, run: RunIdentity, report: RunReport) -> Iterator
         raise RunFailed("BadExecutor", f"executor {spec['kind']}: {error}") from error
     with executor.session():
         yield Session()
+
+
+@contextmanager
+def scheduler_beside(spec: ExecutorSpec) -> Iterator[Scheduler | None]:
+    """Have a Dask scheduler in this pod where one is wanted: before the flow's code, which may start threads."""
+    if "scheduler" not in spec:
+        yield None
+        return
+    from flow_operator.runner.scheduler import serving
+
+    with serving(spec["scheduler"]) as scheduler:
+        yield scheduler

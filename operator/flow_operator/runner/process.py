@@ -13,7 +13,7 @@ from flow_operator.flow.errors import ParameterError
 from flow_operator.runner import report as reports
 from flow_operator.runner import results
 from flow_operator.runner.errors import RunFailed
-from flow_operator.runner.executor import session
+from flow_operator.runner.executor import scheduler_beside, session
 from flow_operator.runner.load import LoadError, load
 
 if TYPE_CHECKING:
@@ -67,15 +67,16 @@ class FlowRaised(Exception):
 def _value(request: RunRequest, report: RunReport) -> Any:
     stages = report["stages"]
     executor = request["executor"]
-    with _timed(stages, "load"):
-        flow = load(request["flow"], by_value=executor["kind"] != "Local")
-        values = flow.bind(request["parameters"])
-    with session(executor, request["run"], report) as active, _timed(stages, "flow"):
-        try:
-            return _compute(flow, values)
-        except FlowRaised as raised:
-            active.explain(raised.error)
-            raise
+    with scheduler_beside(executor) as scheduler:
+        with _timed(stages, "load"):
+            flow = load(request["flow"], by_value=executor["kind"] != "Local")
+            values = flow.bind(request["parameters"])
+        with session(executor, request["run"], report, scheduler) as active, _timed(stages, "flow"):
+            try:
+                return _compute(flow, values)
+            except FlowRaised as raised:
+                active.explain(raised.error)
+                raise
 
 
 def _compute(flow: Flow, values: dict[str, Any]) -> Any:
