@@ -227,6 +227,7 @@ def runs() -> dict[str, Manifest]:
     done = m.ended(ended, "flow-hooks", message=receipt)
     raised = m.ended(done, code=1, message=json.dumps({"state": "Failed", "reason": "FlowRaised"}))
     unpullable = m.waiting(pod, "ErrImagePull")
+    given_up = decided(begun, ObservedRun(runner=unpullable), after=70)
     stopped = m.ended(done, code=79, message=json.dumps({"state": "Failed", "reason": "Stopped"}))
     stopped["metadata"]["deletionTimestamp"] = m.at(5)
     wished = {**begun, "spec": {**begun["spec"], "cancel": "Graceful"}}
@@ -237,7 +238,7 @@ def runs() -> dict[str, Manifest]:
         "Finishing": decided(begun, ObservedRun(runner=ended, runners=(ended,))),
         "Succeeded": decided(begun, ObservedRun(runner=done, runners=(done,))),
         "Failed, before it was pinned": decided(m.a_run(), ObservedRun(), after=601),
-        "Failed, before it began": decided(begun, ObservedRun(runner=unpullable), after=70),
+        "Failed, before it began": decided(given_up, ObservedRun(runner_gone=True)),
         "Failed": decided(begun, ObservedRun(runner=raised, runners=(raised,))),
         "Cancelled, before it was pinned": decided(m.a_run(cancel="Now"), ObservedRun(deployment=ready)),
         "Cancelled, before it began": decided(wished, ObservedRun()),

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from .conditions import Condition
 from .flow_deployment import Diagnosis, Environment, RunSettings
-from .model import FREE_FORM, DNSName, FreeObject, FreeObjects, Model, Text, rule, rules
+from .model import FREE_FORM, DNSName, FreeObject, FreeObjects, LongText, Model, Text, rule, rules
 
 Phase = Literal["Pending", "SettingUp", "Running", "Finishing", "Succeeded", "Failed", "Cancelled"]
 FINISHED: frozenset[str] = frozenset({"Succeeded", "Failed", "Cancelled"})
@@ -87,6 +87,31 @@ class HookStatus(Model):
     message: Text | None = Field(default=None, description="Why it failed or was skipped.")
 
 
+Outcome = Literal["Succeeded", "Failed", "Cancelled"]
+
+
+class Attempt(Model):
+    """One execution of the flow's process, once it is over."""
+
+    number: int = Field(description="Its number, from 1.")
+    pod: Text = Field(description="Its runner pod.")
+    start_time: Text | None = Field(default=None, description="When its flow began, if it did.")
+    completion_time: Text = Field(description="When its end was decided.")
+    outcome: Outcome = Field(description="How it ended.")
+    reason: Text | None = Field(default=None, description="Why it did not succeed, in one word.")
+    message: LongText | None = Field(default=None, description="Why it did not succeed, in a sentence.")
+
+
+class EndingStatus(Model):
+    """How the current attempt ends, while its pods are being stopped or a callback of it is owed."""
+
+    outcome: Outcome = Field(description="How it ends, unless its flow succeeds all the same.")
+    time: Text = Field(description="When that was decided.")
+    reason: Text | None = Field(default=None, description="Why, in one word.")
+    message: LongText | None = Field(default=None, description="Why, in a sentence.")
+    remedy: LongText | None = Field(default=None, description="What to do about it.")
+
+
 class FlowRunStatus(Model):
     """Observed state of a FlowRun."""
 
@@ -107,6 +132,10 @@ class FlowRunStatus(Model):
     )
     attempt: int = Field(default=0, description="Number of the current attempt, from 1.")
     pod: Text | None = Field(default=None, description="The runner pod of the current attempt.")
+    attempts: list[Attempt] = Field(
+        default_factory=list, max_length=20, description="Attempts that are over, the last 20, oldest first."
+    )
+    ending: EndingStatus | None = Field(default=None, description="How the current attempt ends, until it has.")
     start_time: Text | None = Field(default=None, description="When the flow's process began.")
     completion_time: Text | None = Field(default=None, description="When the run ended.")
     duration: Text | None = Field(default=None, description="From start to completion.")

@@ -75,7 +75,8 @@ class Reconciler:
         """Ask the server before a runner pod is called lost: a lagging watch must not end a run."""
         status, meta = found.get("status") or {}, found["metadata"]
         name = status.get("pod", "")
-        if not is_true(status, STARTED) or status.get("phase") in FINISHED or self._store.last_words(meta["uid"]):
+        asks = is_true(status, STARTED) or "ending" in status
+        if not asks or status.get("phase") in FINISHED or self._store.last_words(meta["uid"]):
             return
         if self._store.get(Key("Pod", meta["namespace"], name)) is not None:
             return

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..api import conditions as words
 from ..api.flow_deployment import DEFAULT_PRE_RUNNING_DEADLINE, Diagnosis
 from ..api.flow_run import FINISHED, FlowRunSpec
-from . import dask_health, diagnosis, eligible, pinned, stopping, verdict
+from . import attempts, dask_health, diagnosis, eligible, fence, pinned, stopping, verdict
+from .case import Case
 from .clean_up import clean_up
 from .conditions import Conditions, announcements, find, is_true
 from .dask_cluster import dask_autoscaler, dask_cluster
 from .runner_pod import HOOKS, MAIN, runner_name, runner_pod
 from .schedule import tick_of
-from .times import duration, seconds_since, stamp
-from .types import Manifest, ObservedRun, Plan, Ref
+from .times import seconds_since, stamp
+from .types import Manifest, ObservedRun, Plan
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,90 +27,9 @@ if TYPE_CHECKING:
 PULL_PATIENCE = 60.0
 # Seconds beyond a callback's own limit, which is enforced inside, until hooks that say nothing are given up.
 HOOKS_PATIENCE = 30.0
-# Seconds after a pod's grace is over until its node is called lost.
-NODE_PATIENCE = 60.0
 
 # What the API has and no check below knows yet.
 NOT_SUPPORTED = ("kubernetesJob", "fargateTask", "custom")
-
-
-@dataclass
-class Case:
-    """One unfinished run being decided: the questions' shared paper."""
-
-    run: Manifest
-    spec: FlowRunSpec
-    seen: ObservedRun
-    settings: Settings
-    now: datetime
-    status: dict[str, Any]
-    conditions: Conditions
-    create: tuple[Manifest, ...] = ()
-    delete: tuple[Ref, ...] = ()
-    again_after: float | None = None
-
-    @property
-    def pinned(self) -> pinned.Pinned:
-        """Return what the run began with; checks after `it_has_begun` may rely on it."""
-        return pinned.read(self.status)
-
-    def look_again(self, seconds: float) -> None:
-        """Ask to be called again, at the earliest of all wishes."""
-        seconds = max(seconds, 0.05)
-        self.again_after = seconds if self.again_after is None else min(seconds, self.again_after)
-
-    def setting_up(self) -> None:
-        """Say that the pods are on their way and nothing is in it."""
-        self.status.pop("diagnosis", None)
-        self.conditions.working("SettingUp", "The run's pods are being made.")
-
-    def blocked(self, why: Diagnosis) -> None:
-        """Show what the run waits for; it may still heal."""
-        self.status["diagnosis"] = why.to_wire()
-        self.conditions.working(why.reason, diagnosis.sentence(why))
-
-    @property
-    def wish(self) -> stopping.Wish | None:
-        """Return the wish that the run ends before its flow does."""
-        return stopping.wish(self.spec, self.seen)
-
-    def fail(self, why: Diagnosis) -> bool:
-        """End the run as failed; as cancelled, if it was stopped because somebody wished it."""
-        pod = self.seen.runner
-        stopped = pod is None or self.seen.runner_gone or pod["metadata"].get("deletionTimestamp")
-        if (wish := self.wish) and stopped:
-            return self.cancel(wish.diagnosis(f"in phase {self.status['phase']}", why))
-        return self._fail("Failed", why)
-
-    def cancel(self, why: Diagnosis) -> bool:
-        """End the run as cancelled."""
-        return self._fail("Cancelled", why)
-
-    def _fail(self, phase: str, why: Diagnosis) -> bool:
-        self.status["phase"] = phase
-        self.status["diagnosis"] = why.to_wire()
-        self.conditions.set(words.SUCCEEDED, "False", why.reason, why.message)
-        self.conditions.stuck(why.reason, diagnosis.sentence(why))
-        return self._complete()
-
-    def succeed(self) -> bool:
-        """End the run as succeeded."""
-        self.status["phase"] = "Succeeded"
-        self.status.pop("diagnosis", None)
-        self._complete()
-        message = f"The flow succeeded in {self.status['duration']}."
-        self.conditions.set(words.SUCCEEDED, "True", "Succeeded", message)
-        self.conditions.done("Succeeded", message)
-        return True
-
-    def _complete(self) -> bool:
-        self.create = self.delete = ()  # clean_up deletes what is left
-        if workers := self.status.get("workers"):  # the cluster goes at once; what was is in peak and computed
-            self.status["workers"] = {**workers, "desired": 0, "ready": 0}
-        self.status["completionTime"] = stamp(self.now)
-        began = self.status.get("startTime") or self.status["completionTime"]
-        self.status["duration"] = duration(seconds_since(began, self.now))
-        return True
 
 
 def decide(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) -> Plan:
@@ -140,7 +59,7 @@ def decide(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) 
         status=new if new != old else None,
         create=case.create,
         delete=case.delete,
-        announce=announcements(old, new),
+        announce=(*case.announce, *announcements(old, new)),
         again_after=case.again_after,
     )
 
@@ -160,27 +79,29 @@ def _leave(run: Manifest, seen: ObservedRun, wanted: list[str], now: datetime) -
     return Plan(status={**told, "observedGeneration": generation})
 
 
+def it_is_over(case: Case) -> bool:
+    """How the attempt ends was decided: what may still run of it is stopped, and then told what follows."""
+    return "ending" in case.status and attempts.close(case)
+
+
 def it_is_cancelled(case: Case) -> bool:
-    """Somebody wishes it to end: its pod is stopped, and the run ends when the pod has."""
+    """Somebody wishes that it ends: its pod is stopped, and the run ends when the pod has."""
     wish, pod = case.wish, case.seen.runner
     if wish is None:
         return False
     if not case.status.get("attempt"):
-        return case.cancel(wish.diagnosis("before it began"))
+        return attempts.cancelled(case, wish.diagnosis("before it began"))
     if pod is None:
         gone = case.seen.runner_gone or case.conditions.status(words.STARTED) is not None
         left = "and its pod is gone without a verdict" if gone else "before its pod was made"
-        return case.cancel(wish.diagnosis(left))
-    if _main_ended(case):
+        return attempts.cancelled(case, wish.diagnosis(left))
+    if case.main_ended:
         # What the flow came to is told by the pod. Only `Now` cuts its callbacks short.
-        case.delete = stopping.stop(pod, wish) if wish.now and verdict.hooks_report(pod) is None else ()
+        case.delete = stopping.stop(pod, now=True) if wish.now and verdict.hooks_report(pod) is None else ()
         return False
     if (pod.get("status") or {}).get("phase") == "Failed":  # refused or evicted by the kubelet
-        return case.cancel(wish.diagnosis("before its flow began"))
-    case.delete = stopping.stop(pod, wish)
-    case.status.pop("diagnosis", None)
-    case.conditions.working("Cancelling", f"Pod {pod['metadata']['name']} is being stopped: {wish.by}.")
-    return _node_is_lost(case, pod)
+        return attempts.cancelled(case, wish.diagnosis("before its flow began"))
+    return attempts.cancelled(case, wish.diagnosis(f"in phase {case.status['phase']}"))
 
 
 def it_has_begun(case: Case) -> bool:
@@ -195,11 +116,13 @@ def it_has_begun(case: Case) -> bool:
     assert deployment is not None, "_not_ready says so"  # noqa: S101
     case.status.update(pinned.pin(deployment, case.spec, case.settings, tick_of(case.run)))
     if wrong := pinned.wrong_parameters(deployment["status"]["flow"], case.status["parameters"]):
-        return case.fail(wrong)
+        return attempts.failed(case, wrong)
     if why := _not_supported(case.pinned.environment.kind):
-        return case.fail(why)
+        return attempts.failed(case, why)
     if case.pinned.dask and not case.settings.dask_operator.present:
-        return case.fail(dask_health.no_controller("The chart was installed with daskOperator.present=false."))
+        return attempts.failed(
+            case, dask_health.no_controller("The chart was installed with daskOperator.present=false.")
+        )
     case.status["attempt"] = 1
     case.status["pod"] = runner_name(case.run, 1)
     case.status["phase"] = "SettingUp"
@@ -233,7 +156,7 @@ def _wait_to_begin(case: Case, why: Diagnosis) -> bool:
     limit = case.spec.pre_running_deadline_seconds or DEFAULT_PRE_RUNNING_DEADLINE
     left = limit - seconds_since(case.run["metadata"]["creationTimestamp"], case.now)
     if left <= 0:
-        return case.fail(why)
+        return attempts.failed(case, why)
     case.blocked(why)
     case.look_again(left)
     return True
@@ -279,7 +202,7 @@ def children_are_made(case: Case) -> bool:
         wanted.append(dask_autoscaler(case.run, pins, attempt))
     if case.seen.runner is None:
         if case.seen.runner_gone or case.conditions.status(words.STARTED) is not None:
-            return case.fail(_lost(case))
+            return attempts.failed(case, _lost(case))
         # Last: where the pod is, everything it needs was made.
         wanted.append(runner_pod(case.run, pins, attempt, case.settings))
     case.create = tuple(wanted)
@@ -302,7 +225,7 @@ def _wait_or_fail(case: Case, why: Diagnosis, patience: float | None = None) -> 
     since = seconds_since(made["lastTransitionTime"] if made else None, case.now)
     limit = min(case.pinned.pre_running_deadline, patience or case.pinned.pre_running_deadline)
     if since >= limit:
-        return case.fail(why)
+        return attempts.failed(case, why)
     case.blocked(why)
     case.look_again(min(limit - since, 10.0))
     return True
@@ -310,11 +233,11 @@ def _wait_or_fail(case: Case, why: Diagnosis, patience: float | None = None) -> 
 
 def the_cluster_is_healthy(case: Case) -> bool:
     """Scheduler and workers run, or may still come to."""
-    if case.pinned.dask is None or _main_ended(case):
+    if case.pinned.dask is None or case.main_ended:
         return False
     dask_health.count_workers(case.status, case.seen)
     if why := dask_health.broken(case.seen):
-        return case.fail(why)
+        return attempts.failed(case, why)
     if why := dask_health.waiting(case.seen, case.now):
         patience = PULL_PATIENCE if why.reason == "ImagePullFailed" else None
         if case.conditions.status(words.STARTED) is None:
@@ -326,10 +249,6 @@ def the_cluster_is_healthy(case: Case) -> bool:
     return False
 
 
-def _main_ended(case: Case) -> bool:
-    return case.seen.runner is not None and verdict.terminated(case.seen.runner) is not None
-
-
 def the_runner_has_started(case: Case) -> bool:
     """The flow's container runs, or has run."""
     pod = case.seen.runner
@@ -338,30 +257,19 @@ def the_runner_has_started(case: Case) -> bool:
     began = verdict.began(pod)
     if began is None:
         return _not_started(case, pod)
-    if case.pinned.dask and not _main_ended(case) and not dask_health.usable(case.seen, case.pinned.dask):
+    if case.pinned.dask and not case.main_ended and not dask_health.usable(case.seen, case.pinned.dask):
         # The runner's process is there and waits; the flow has not begun.
         return _wait_until_late(case, pod)
     if case.conditions.status(words.STARTED) != "True":
-        case.status["startTime"] = began if not case.pinned.dask or _main_ended(case) else stamp(case.now)
-        case.status["phase"] = "Running"
-        case.status.setdefault("stages", {})["setUp"] = _set_up_seconds(case)
-        case.conditions.set(words.SET_UP, "True", "SetUp", "The run's pods are made.")
-        case.conditions.set(words.STARTED, "True", "Started", f"The flow runs in pod {pod['metadata']['name']}.")
-        case.conditions.working("Running", f"The flow runs in pod {pod['metadata']['name']}.")
-        case.status.pop("diagnosis", None)
+        case.started(pod, began if not case.pinned.dask or case.main_ended else stamp(case.now))
     return False
-
-
-def _set_up_seconds(case: Case) -> str:
-    created, began = case.run["metadata"]["creationTimestamp"], case.status["startTime"]
-    return duration(max(0.0, seconds_since(created, case.now) - seconds_since(began, case.now)))
 
 
 def _not_started(case: Case, pod: Manifest) -> bool:
     if pod["metadata"].get("deletionTimestamp"):
-        return case.fail(_lost(case))
+        return attempts.failed(case, _lost(case))
     if (pod.get("status") or {}).get("phase") == "Failed":  # refused or evicted by the kubelet
-        return case.fail(diagnosis.killed(pod, MAIN, {}))
+        return attempts.failed(case, diagnosis.killed(pod, MAIN, {}))
     if why := diagnosis.waiting_for(pod):
         return _wait_or_fail(case, why, PULL_PATIENCE if why.reason == "ImagePullFailed" else None)
     return _wait_until_late(case, pod)
@@ -376,7 +284,7 @@ def _wait_until_late(case: Case, pod: Manifest) -> bool:
     )
     made = find({"conditions": case.conditions.to_list()}, words.SET_UP)
     if seconds_since(made["lastTransitionTime"] if made else None, case.now) >= case.pinned.pre_running_deadline:
-        return case.fail(late)
+        return attempts.failed(case, late)
     case.setting_up()  # what was in the way is not any more
     return True
 
@@ -391,40 +299,36 @@ def it_has_ended(case: Case) -> bool:
     if case.pinned.hooks and hooks is None and not case.seen.runner_gone:
         return _finishing(case, ended)
     report = verdict.flow_report(ended)
-    verdict.record(case.status, report, hooks or [])
     why = verdict.failure(pod, ended, report, hooks or [], declared=case.pinned.callbacks)
-    return case.fail(why) if why else case.succeed()
+    if why is None:
+        return attempts.succeeded(case)
+    if (wish := case.wish) and (case.seen.runner_gone or fence.dying(pod)):  # it was stopped for that
+        return attempts.cancelled(case, wish.diagnosis(f"in phase {case.status['phase']}"))
+    return attempts.failed(case, why)
 
 
 def _node_is_lost(case: Case, pod: Manifest) -> bool:
     """A dying pod that is not reported dead long after its grace: nobody is there to report it."""
-    deadline = pod["metadata"].get("deletionTimestamp")  # when the grace is over
-    if not deadline:
+    left = fence.patience_left(pod, case.now)
+    if left is None:
         return True
-    left = NODE_PATIENCE - seconds_since(deadline, case.now)
     if left > 0:
         case.look_again(left)
         return True
-    node = pod["spec"].get("nodeName", "of the pod")
-    return case.fail(
-        diagnosis.diagnosis(
-            "NodeLost",
-            f"Node {node} does not report the end of pod {pod['metadata']['name']}; the flow may still run there.",
-            "See kubectl get nodes; once the node is back or removed, create another FlowRun.",
-        )
-    )
+    return attempts.failed(case, attempts.node_lost(pod))
 
 
 def _finishing(case: Case, ended: dict[str, Any]) -> bool:
     patience = case.pinned.callback_timeout + HOOKS_PATIENCE
     left = patience - seconds_since(ended.get("finishedAt"), case.now)
     if left <= 0:
-        return case.fail(
+        return attempts.failed(
+            case,
             diagnosis.diagnosis(
                 "HooksLost",
                 f"Container {HOOKS} said nothing within {patience:.0f} s of the end of {MAIN}.",
                 "Look at its log; whether on_exit ran is not known.",
-            )
+            ),
         )
     case.status["phase"] = "Finishing"
     case.conditions.working("Finishing", "The flow has ended; its callbacks have not.")
@@ -433,6 +337,7 @@ def _finishing(case: Case, ended: dict[str, Any]) -> bool:
 
 
 CHECKS = (
+    it_is_over,  # what may still run of the attempt is stopped, and then told what follows
     it_is_cancelled,  # its pod is stopped, and the run ends when the pod has
     it_has_begun,  # pinned to a Ready deployment, before any child is made
     children_are_made,  # cluster and runner pod exist

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 # Seconds that `cancel: Now` leaves. Not 0: the API server would forget the pod while the flow may still run.
 NOW_GRACE = 1
-# What the pod's own end adds to "it was cancelled"; the rest (Stopped, Killed, …) only says the same again.
-TELLING = frozenset({"NodeLost", "HooksLost", "OnStartFailed", "OnExitFailed"})
 
 
 @dataclass(frozen=True)
@@ -26,11 +24,10 @@ class Wish:
     by: str  # for the message
     now: bool
 
-    def diagnosis(self, how: str, why: Diagnosis | None = None) -> Diagnosis:
+    def diagnosis(self, how: str) -> Diagnosis:
         """Return what a person is told about the end."""
-        told = f" {why.message}" if why and why.reason in TELLING else ""
         remedy = "Create another FlowRun to run the flow again."
-        return diagnosis.diagnosis(self.reason, f"The run was cancelled {how}: {self.by}.{told}", remedy)
+        return diagnosis.diagnosis(self.reason, f"The run was cancelled {how}: {self.by}.", remedy)
 
 
 def wish(spec: FlowRunSpec, seen: ObservedRun) -> Wish | None:
@@ -42,11 +39,11 @@ def wish(spec: FlowRunSpec, seen: ObservedRun) -> Wish | None:
     return None
 
 
-def stop(pod: Manifest, wish: Wish) -> tuple[Ref, ...]:
+def stop(pod: Manifest, *, now: bool) -> tuple[Ref, ...]:
     """Return the pod to delete, and with which grace; nothing where it is dying fast enough."""
     meta = pod["metadata"]
     dying = meta.get("deletionTimestamp") is not None
-    if not wish.now:
+    if not now:
         return () if dying else (Ref.of(pod),)
     if dying and meta.get("deletionGracePeriodSeconds", 0) <= NOW_GRACE:
         return ()

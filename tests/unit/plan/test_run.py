@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -37,6 +38,20 @@ def begun(deployment: Manifest | None = None, **spec: Any) -> tuple[Manifest, Pl
     run = m.a_run(**spec)
     plan = decide(run, ObservedRun(deployment=deployment or m.a_ready_deployment()))
     return m.with_status(run, plan.status), plan
+
+
+def end(run: Manifest, seen: ObservedRun, after: float) -> Manifest:
+    """Decide how a run ends whose pod may still run: it is told, then the pod is stopped, and only then it is over."""
+    told = decide(run, seen, after)
+    assert told.status is not None
+    assert told.status["ending"]["outcome"] == "Failed"
+    assert [each.kind for each in told.delete] == ["Pod"]
+    assert "completionTime" not in told.status
+    stopping = m.with_status(run, told.status)
+    over = decide(stopping, replace(seen, runner=None, runner_gone=True, runners=()), after + 1)
+    assert over.status is not None
+    assert "ending" not in over.status
+    return over.status
 
 
 def reason(status: Manifest | None, kind: str = "Ready") -> str:
@@ -245,9 +260,9 @@ def test_an_image_that_cannot_be_pulled_is_shown_then_ends_the_run() -> None:
     assert shown.status is not None
     assert shown.status["phase"] == "SettingUp"
     assert shown.status["diagnosis"]["reason"] == "ImagePullFailed"
-    ended = decide(run, ObservedRun(runner=pod, runners=(pod,)), after=120)
-    assert ended.status is not None
-    assert ended.status["phase"] == "Failed"
+    ended = end(run, ObservedRun(runner=pod, runners=(pod,)), after=120)
+    assert ended["phase"] == "Failed"
+    assert ended["attempts"][0]["reason"] == "ImagePullFailed"
 
 
 def test_an_unschedulable_pod_is_waited_for_until_the_deadline() -> None:
@@ -258,7 +273,7 @@ def test_an_unschedulable_pod_is_waited_for_until_the_deadline() -> None:
     assert shown.status is not None
     assert shown.status["diagnosis"]["reason"] == "Unschedulable"
     assert shown.status["phase"] == "SettingUp"
-    assert reason(decide(run, seen, after=400).status, "Succeeded") == "Unschedulable"
+    assert reason(end(run, seen, after=400), "Succeeded") == "Unschedulable"
 
 
 def test_a_problem_that_heals_leaves_no_diagnosis() -> None:
@@ -397,7 +412,7 @@ class TestDask:
         pod = m.running(made(plan, "Pod"))
         stuck = m.scheduled({**self.worker("s", "scheduler")}, reason="Unschedulable", message="0/2 nodes")
         seen = ObservedRun(runner=pod, runners=(pod,), cluster=plan.create[0], dask_pods=(stuck,))
-        assert reason(decide(run, seen, after=700).status, "Succeeded") == "Unschedulable"
+        assert reason(end(run, seen, after=700), "Succeeded") == "Unschedulable"
 
     def test_without_a_controller_by_setting_a_run_fails_at_once(self) -> None:
         settings = m.settings(daskOperator={"present": False})
@@ -424,10 +439,10 @@ class TestDask:
         last = {"terminated": {"exitCode": 1, "message": "ModuleNotFoundError: No module named 'dask'"}}
         worker = m.waiting(self.worker("w0"), "CrashLoopBackOff", "worker", restarts=3)
         worker["status"]["containerStatuses"][0]["lastState"] = last
-        told = decide(run, ObservedRun(runner=pod, runners=(pod,), cluster=plan.create[0], dask_pods=(worker,)))
-        assert reason(told.status, "Succeeded") == "WorkerCrashLoop"
-        assert told.status is not None
-        assert "No module named 'dask'" in told.status["diagnosis"]["message"]
+        seen = ObservedRun(runner=pod, runners=(pod,), cluster=plan.create[0], dask_pods=(worker,))
+        told = end(run, seen, after=2)
+        assert reason(told, "Succeeded") == "WorkerCrashLoop"
+        assert "No module named 'dask'" in told["diagnosis"]["message"]
 
     def test_an_absent_controller_is_named(self) -> None:
         run, plan = self.begun()
@@ -484,9 +499,8 @@ class TestCleanUp:
         assert seen["status"]["phase"] == "Succeeded"
         assert run_plan.decide(seen, ObservedRun(), m.settings(), m.NOW).status is None
 
-    def test_a_runner_that_would_wait_for_ever_is_ended(self) -> None:
-        run, plan = begun(preRunningDeadlineSeconds=10)
-        pod = m.waiting(made(plan, "Pod"), "ErrImagePull")
-        run = m.with_status(run, decide(run, ObservedRun(runner=pod, runners=(pod,)), after=60).status)
-        plan = run_plan.decide(run, ObservedRun(runner=pod, runners=(pod,)), m.settings(), m.NOW)
+    def test_a_pod_that_lives_on_after_the_end_is_ended(self) -> None:
+        run, made_by = self.finished()
+        pod = m.running(made(made_by, "Pod"))  # of a node that was lost, and has come back
+        plan = run_plan.decide(run, ObservedRun(runners=(pod,)), m.settings(), m.NOW)
         assert [each.kind for each in plan.delete] == ["Pod"]

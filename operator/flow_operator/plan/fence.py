@@ -1,0 +1,51 @@
+"""The fence between two attempts: no pod of an attempt may still run its flow, or its callbacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .times import seconds_since
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .types import Manifest, ObservedRun
+
+# Seconds after a pod's grace is over until its node is called lost.
+NODE_PATIENCE = 60.0
+
+
+def living(seen: ObservedRun) -> tuple[Manifest, ...]:
+    """Return the pods of a run, of whichever attempt, that may still run something of its flow."""
+    current = () if seen.runner is None or seen.runner_gone or seen.runner in seen.runners else (seen.runner,)
+    return tuple(each for each in (*seen.runners, *current) if may_run(each))
+
+
+def may_run(pod: Manifest) -> bool:
+    """Return whether anything in a pod may run, now or later."""
+    meta, status = pod["metadata"], pod.get("status") or {}
+    if status.get("phase") in ("Succeeded", "Failed"):  # the kubelet says so once nothing runs any more
+        return False
+    if meta.get("deletionTimestamp") and meta.get("deletionGracePeriodSeconds") == 0:
+        return False  # the kubelet, the pod garbage collector or an administrator has confirmed its end
+    return not everything_ended(pod)
+
+
+def everything_ended(pod: Manifest) -> bool:
+    """Return whether every container has ended; the phase follows a second later."""
+    states = {
+        each["name"]: each.get("state") or {} for each in (pod.get("status") or {}).get("containerStatuses") or ()
+    }
+    names = [each["name"] for each in pod["spec"]["containers"]]
+    return all("terminated" in states.get(name, {}) for name in names)
+
+
+def dying(pod: Manifest) -> bool:
+    """Return whether somebody has deleted a pod."""
+    return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def patience_left(pod: Manifest, now: datetime) -> float | None:
+    """Return the seconds until a dying pod's node is called lost: nobody is there to report its end; None: it lives."""
+    deadline = pod["metadata"].get("deletionTimestamp")  # when the grace is over
+    return NODE_PATIENCE - seconds_since(deadline, now) if deadline else None
