@@ -201,8 +201,10 @@ class FakeRegistry(httpx.BaseTransport):
         self.requests.append(f"{request.method} {request.url}")
         self.headers.append(request.headers)
         fault = self._fault(request)
-        if fault:
-            return fault(request)
+        return fault(request) if fault else self.answer(request)
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """The right answer."""
         answer = self._token(request) if request.url.path == "/token" else self._refused(request)
         return _unread(answer or self._answer(request))
 

@@ -187,5 +187,11 @@ def _is_own(module: ModuleType) -> bool:
 def _is_own_file(file: Path) -> bool:
     if file.suffix in EXTENSION_SUFFIXES or not _PACKAGES.isdisjoint(file.parts):
         return False
-    homes = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return not any(file.is_relative_to(home) for home in (*homes, site.getusersitepackages()))
+    return not any(file.is_relative_to(home) for home in _homes())
+
+
+@functools.cache
+def _homes() -> tuple[str, ...]:
+    """Where this interpreter keeps what is installed; looking it up took half of the pickling of a small flow."""
+    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return (*paths, site.getusersitepackages())

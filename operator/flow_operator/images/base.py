@@ -41,10 +41,86 @@ class Base:
 
 def read_base(reference: Reference, repository: Repository, architecture: str, cache: HostCache) -> Base:
     """Fetch what must be known of a base: one to three requests, and no layer."""
+    return _read(_Asked(reference, repository, cache), architecture)
+
+
+def remembered_base(reference: Reference, repository: Repository, architecture: str, cache: HostCache) -> Base | None:
+    """What this host has seen of a base, for no request: a tag may have moved since. None where it lacks anything."""
     try:
-        manifest = _manifest(reference, repository, architecture, cache)
+        return _read(_Remembered(reference, repository, cache), architecture)
+    except (_NotHereError, BaseImageNotFoundError):
+        return None
+
+
+class _NotHereError(Exception):
+    """This host has not kept it."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Where manifests and configs come from: this host, if the registry says that a tag has not moved; else there."""
+
+    reference: Reference
+    repository: Repository
+    cache: HostCache
+
+    def manifest(self, version: str) -> Manifest:
+        kept = self.cache.content(self._unmoved(version))
+        if kept is not None:
+            return Manifest(kept, "")
+        manifest = self.repository.manifest(version)
+        if manifest is None:
+            raise BaseImageNotFoundError(f"There is no image {self.reference}.")
+        self.cache.keep(manifest.body)
+        self.cache.keep_note(manifest.digest, "tag", self.repository.public, version)
+        return manifest
+
+    def config(self, descriptor: Descriptor) -> bytes:
+        data = self.cache.content(descriptor["digest"])
+        if data is None:
+            data = self.repository.blob(descriptor)
+            self.cache.keep(data)
+        return data
+
+    def _unmoved(self, version: str) -> str:
+        """The digest of a tag this host has seen before: what the registry says that it is now."""
+        if version.startswith("sha256:"):
+            return version
+        seen = self.cache.note("tag", self.repository.public, version)
+        return (self.repository.digest_of(version) or "") if seen else ""
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    """The same from this host alone."""
+
+    reference: Reference
+    repository: Repository
+    cache: HostCache
+
+    def manifest(self, version: str) -> Manifest:
+        is_digest = version.startswith("sha256:")
+        return Manifest(self._kept(version if is_digest else self._noted(version)), "")
+
+    def config(self, descriptor: Descriptor) -> bytes:
+        return self._kept(descriptor["digest"])
+
+    def _noted(self, version: str) -> str:
+        return self.cache.note("tag", self.repository.public, version)
+
+    def _kept(self, digest: str) -> bytes:
+        data = self.cache.content(digest)
+        if data is None:
+            raise _NotHereError
+        return data
+
+
+def _read(source: _Asked | _Remembered, architecture: str) -> Base:
+    reference = source.reference
+    try:
+        manifest = _manifest(source, architecture)
         document = manifest.json()
-        config = json.loads(_config(document["config"], repository, cache))
+        config = json.loads(source.config(document["config"]))
         diff_ids = config["rootfs"]["diff_ids"]
         layers = tuple(as_oci_layer(layer) for layer in document["layers"])
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -53,42 +129,14 @@ def read_base(reference: Reference, repository: Repository, architecture: str, c
         raise BaseImageNotFoundError(f"{reference} is no container image: its config does not list its layers.")
     if config.get("architecture", architecture) != architecture:
         raise BaseImageNotFoundError(f"{reference} is for {config['architecture']}, not for {architecture}.")
-    return Base(reference, repository, manifest.digest, architecture, layers, config)
+    return Base(reference, source.repository, manifest.digest, architecture, layers, config)
 
 
-def _manifest(reference: Reference, repository: Repository, architecture: str, cache: HostCache) -> Manifest:
-    manifest = _existing(reference, repository, reference.version, cache)
+def _manifest(source: _Asked | _Remembered, architecture: str) -> Manifest:
+    manifest = source.manifest(source.reference.version)
     if manifest.media_type.partition(";")[0] not in INDEXES and "manifests" not in manifest.json():
         return manifest
-    return _existing(reference, repository, _chosen(reference, manifest.json(), architecture), cache)
-
-
-def _existing(reference: Reference, repository: Repository, version: str, cache: HostCache) -> Manifest:
-    kept = cache.content(_unmoved(repository, version, cache))
-    if kept is not None:
-        return Manifest(kept, "")
-    manifest = repository.manifest(version)
-    if manifest is None:
-        raise BaseImageNotFoundError(f"There is no image {reference}.")
-    cache.keep(manifest.body)
-    cache.keep_note(manifest.digest, "tag", repository.public, version)
-    return manifest
-
-
-def _unmoved(repository: Repository, version: str, cache: HostCache) -> str:
-    """The digest of a tag this host has seen before: what the registry says that it is now."""
-    if version.startswith("sha256:"):
-        return version
-    seen = cache.note("tag", repository.public, version)
-    return (repository.digest_of(version) or "") if seen else ""
-
-
-def _config(descriptor: Descriptor, repository: Repository, cache: HostCache) -> bytes:
-    data = cache.content(descriptor["digest"])
-    if data is None:
-        data = repository.blob(descriptor)
-        cache.keep(data)
-    return data
+    return source.manifest(_chosen(source.reference, manifest.json(), architecture))
 
 
 def _chosen(reference: Reference, index: dict[str, Any], architecture: str) -> str:

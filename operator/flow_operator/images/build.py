@@ -1,7 +1,8 @@
 """What a builder is, and the default one: layers appended to a base image, without a daemon.
 
 request -> plan -> code layer          (the bytes are compared before anything is asked of a network)
-                -> base                (manifest, config, which Python; the target's tag is looked up meanwhile)
+                -> base                (manifest, config, which Python; meanwhile the target's tag is looked up, and
+                                        new code sent, with the config that fits if the base has not moved)
                 -> runtime layer       (where the base lacks it)       } from the target's repository when an
                 -> dependency layer    (where there are any)           } earlier build kept them there
                 -> image -> push -> report
@@ -17,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from flow_operator.api.wire import BuildReport, BuildRequest, LayerReport
-from flow_operator.images.base import Base, read_base
+from flow_operator.images.base import Base, read_base, remembered_base
 from flow_operator.images.clients import SHARED, Clients
 from flow_operator.images.connections import Connections
 from flow_operator.images.credentials import Keychain, keychain_from
-from flow_operator.images.errors import disk_errors
+from flow_operator.images.errors import BuildError, disk_errors
 from flow_operator.images.files import file_layers
 from flow_operator.images.host_cache import HostCache, host_cache
 from flow_operator.images.image import Image, annotations_for, compose, labels_for
@@ -105,9 +106,10 @@ class _Build:
         with closing(self._publisher()) as publisher:
             publisher.begin(code)
             with self._stages.stage("base"):
+                publisher.expect(self._expected(code))
                 base, target = self._base()
             publisher.look()
-            cache = LayerCache(self._target, self._cache, self._progress)
+            cache = self._layer_cache()
             try:
                 return self._finished(base, target, code, cache, publisher)
             except StaleCacheError:
@@ -144,10 +146,30 @@ class _Build:
         with self._stages.stage("code"):
             return file_layers(self._plan.files, self._work)
 
+    def _expected(self, code: tuple[Layer, ...]) -> Image | None:
+        """The image as it will be if nothing has changed but code; None where this host does not know enough."""
+        reference = self._plan.base
+        base = remembered_base(reference, self._connections.repository(reference), self._plan.architecture, self._cache)
+        if base is None:
+            return None
+        try:
+            target, runtime = _target(base), runtime_of(base.config, python_of(base))
+        except BuildError:
+            return None  # it is said when the base has been read
+        layers = PackageLayers(target, self._layer_cache(), self._work, self._stages, self._progress)
+        made = layers.remembered(runtime, self._plan.wanted)
+        if made is None:
+            return None
+        dependencies = made[-1] if self._plan.wanted else None
+        return self._image(base, target, _Packages(made, runtime, dependencies), code)
+
+    def _layer_cache(self) -> LayerCache:
+        return LayerCache(self._target, self._cache, self._progress)
+
     def _base(self) -> tuple[Base, Target]:
         reference = self._plan.base
         base = read_base(reference, self._connections.repository(reference), self._plan.architecture, self._cache)
-        target = Target(python_of(base), base.architecture, libc_of(base.config), release_of(base.config))
+        target = _target(base)
         self._progress(
             f"Base {reference} is {base.digest} (Python {target.release or target.python}, {target.architecture})."
         )
@@ -173,7 +195,7 @@ class _Build:
         return compose(base, layers, self._plan.env, labels, {**annotations, **self._plan.annotations})
 
     def _keep(self, packages: _Packages) -> None:
-        cache = LayerCache(self._target, self._cache, self._progress)
+        cache = self._layer_cache()
         for made in packages.made:
             if made.keys:
                 cache.put(made, *made.keys)
@@ -192,6 +214,10 @@ class _Build:
         if sbom:
             report["sbom"] = sbom
         return report
+
+
+def _target(base: Base) -> Target:
+    return Target(python_of(base), base.architecture, libc_of(base.config), release_of(base.config))
 
 
 def _layer_report(layer: Layer, pushed: Pushed) -> LayerReport:

@@ -33,6 +33,12 @@ class Known:
             seen = self._seen.get(repository, {}).get(digest)
         return seen is not None and self._clock() - seen < _SECONDS
 
+    def has_any(self, repository: str) -> bool:
+        """Whether any blob was seen lately."""
+        with self._lock:
+            latest = max(self._seen.get(repository, {}).values(), default=None)
+        return latest is not None and self._clock() - latest < _SECONDS
+
     def forget(self, repository: str) -> None:
         """Believe nothing of a repository any more."""
         with self._lock:

@@ -58,16 +58,20 @@ class LayerCache:
 
     def get(self, kind: Kind, key: str) -> Cached | None:
         """The layer made from these inputs, if an earlier build kept it."""
+        remembered = self.remembered(kind, key)
+        if remembered:
+            return remembered
         tag = tag_of(kind, key)
-        seen = self._host.content(self._host.note("layer", self._repository.public, tag))
-        manifest = Manifest(seen, "") if seen is not None else self._repository.manifest(tag)
-        try:
-            cached = _read(kind, key, manifest) if manifest else None
-        except (KeyError, ValueError, TypeError, IndexError):
-            return None  # somebody else's tag
-        if cached and manifest and seen is None:
+        manifest = self._repository.manifest(tag)
+        cached = _understood(kind, key, manifest) if manifest else None
+        if cached and manifest:
             self._note(tag, manifest)
         return cached
+
+    def remembered(self, kind: Kind, key: str) -> Cached | None:
+        """The same, as far as this host has seen it: nothing is asked."""
+        seen = self._host.content(self._host.note("layer", self._repository.public, tag_of(kind, key)))
+        return _understood(kind, key, Manifest(seen, "")) if seen is not None else None
 
     def put(self, kept: Cached, *keys: str) -> None:
         """Keep a layer that is in the repository already. A registry that refuses costs time later, no more."""
@@ -102,6 +106,13 @@ def _manifest(kept: Cached, key: str, config: BytesBlob) -> Manifest:
         "annotations": {_KEY: key, _DIFF_ID: kept.layer.diff_id, _LOCK: kept.lock},
     }
     return Manifest(canonical(document), MANIFEST)
+
+
+def _understood(kind: Kind, key: str, manifest: Manifest) -> Cached | None:
+    try:
+        return _read(kind, key, manifest)
+    except (KeyError, ValueError, TypeError, IndexError):
+        return None  # somebody else's tag
 
 
 def _read(kind: Kind, key: str, manifest: Manifest) -> Cached | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from flow_operator.images.progress import Progress, Stages
     from flow_operator.images.requirements import Lock
+    from flow_operator.images.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class PackageLayers:
 
     def dependencies(self, wanted: Wanted, runtime: Mapping[str, str]) -> Made | None:
         """The user's packages; None when the runtime has them all."""
-        asked = self._key("request", asdict(wanted), dict(runtime))
+        asked = self._request_key(wanted, runtime)
         kept = self._kept("dependencies", asked) if wanted.pinned else None
         if kept:
             return _made(kept)
@@ -66,6 +67,16 @@ class PackageLayers:
             lock = resolve(uv, wanted, runtime, self.target)
         self.progress(f"Resolved {len(lock.pins)} packages: {', '.join(lock.versions())}.")
         return self._of_lock(uv, lock, (asked,) if wanted.pinned else ()) if lock.pins else None
+
+    def remembered(self, runtime: Runtime, wanted: Wanted) -> tuple[Made, ...] | None:
+        """All layers of packages, where this host has seen every one of them kept; nothing is asked or made."""
+        keys: list[tuple[Kind, str]] = []
+        if runtime.lock:
+            keys.append(("runtime", self.runtime_key(runtime.lock)))
+        if wanted:
+            keys.append(("dependencies", self._request_key(wanted, runtime.versions)))
+        found = [self.cache.remembered(kind, key) if self.cache else None for kind, key in keys]
+        return None if None in found else tuple(_made(one) for one in found if one)
 
     def _of_lock(self, uv: Uv, lock: Lock, more_keys: tuple[str, ...]) -> Made:
         key = self._key("lock", lock.digest)
@@ -77,6 +88,9 @@ class PackageLayers:
             install(uv, lock, self.target, directory, self.progress)
             layer = self._written("dependencies", package_entries(directory, DEPS_DIR))
         return Made(layer, lock.digest, sbom_of(lock), (key, *more_keys))
+
+    def _request_key(self, wanted: Wanted, runtime: Mapping[str, str]) -> str:
+        return self._key("request", asdict(wanted), dict(runtime))
 
     def _key(self, *inputs: object) -> str:
         """Without what this machine is: a repository agrees with itself, whoever was first."""

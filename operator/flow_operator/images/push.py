@@ -15,6 +15,7 @@ from flow_operator.images.errors import RegistryFailedError, TagLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from concurrent.futures import Future
 
     from flow_operator.images.image import Image
     from flow_operator.images.layers import Layer
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from flow_operator.images.registry import Repository
 
 _AT_ONCE = 4
+_LITTLE = 64 << 10
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,6 +56,9 @@ class Publisher(Protocol):
     def begin(self, code: tuple[Layer, ...]) -> None:
         """Do what can be done before the base is known."""
 
+    def expect(self, image: Image | None) -> None:
+        """Take a guess at what will be published, from a time when the base is not known for certain."""
+
     def look(self) -> None:
         """Raise what is known by now to be in the way."""
 
@@ -68,6 +73,9 @@ class DryRun:
     """Publishes nothing: the product is the digest alone."""
 
     def begin(self, code: tuple[Layer, ...]) -> None:
+        """Nothing."""
+
+    def expect(self, image: Image | None) -> None:
         """Nothing."""
 
     def look(self) -> None:
@@ -88,13 +96,20 @@ class Push:
         self._target = target
         self._tag = tag
         self._progress = progress
-        self._threads = ThreadPoolExecutor(3)
+        self._threads = ThreadPoolExecutor(4)
+        self._early: tuple[str, Future[list[_Part]]] | None = None
 
     def begin(self, code: tuple[Layer, ...]) -> None:
         """Look up code and tag and bring the code, while others look at the base."""
         self._lacking = self._threads.submit(self._without, [_part(layer) for layer in code])
         self._tagged = self._threads.submit(self._look_up)
         self._code = self._threads.submit(lambda: _where(self._bring, self._lacking.result()))
+
+    def expect(self, image: Image | None) -> None:
+        """Bring the config that goes with new code. Should the guess be wrong, a few kilobytes were sent for nothing."""
+        if image:
+            config = _Part(image.config.digest, image.config.size, image.config)
+            self._early = config.digest, self._threads.submit(self._bring_with_code, config)
 
     def look(self) -> None:
         """Raise what the registry has against the tag, before packages are made for nothing."""
@@ -112,6 +127,9 @@ class Push:
         """Begin nothing new."""
         self._threads.shutdown(cancel_futures=True)
 
+    def _bring_with_code(self, config: _Part) -> list[_Part]:
+        return _where(self._bring, [config]) if self._lacking.result() else []
+
     def _look_up(self) -> str | None:
         """What the tag is; not asked for where code is lacking, which no image there can have."""
         lacking = self._lacking.result()
@@ -128,8 +146,10 @@ class Push:
         begun = {part.digest for part in self._lacking.result()}
         # A config names its layers: with one that was not there a moment ago, it cannot be there either.
         new = {image.config.digest} if begun else set()
+        early = self._brought_early(image.config.digest)
+        begun |= {part.digest for part in early}
         sent = self._ensure_all([part for part in parts if part.digest not in believed | begun], new)
-        sent += self._code.result()
+        sent += early + self._code.result()
         try:
             self._target.put_manifest(version, image.manifest)
         except RegistryFailedError as error:
@@ -141,6 +161,11 @@ class Push:
             self._target.put_manifest(version, image.manifest)
         self._confirm(version, image.manifest.digest)
         return sent
+
+    def _brought_early(self, config: str) -> list[_Part]:
+        if self._early is None or self._early[0] != config:
+            return []  # what became of it is nobody's business
+        return self._early[1].result()
 
     def _confirm(self, version: str, digest: str) -> None:
         """Look whether the registry kept what it took."""
@@ -155,7 +180,13 @@ class Push:
 
     def _without(self, parts: list[_Part]) -> list[_Part]:
         """The parts that the repository lacks."""
-        return _where(lambda part: not (self._target.knows(part.digest) or self._target.has(part.digest)), parts)
+        return _where(lambda part: not (self._target.knows(part.digest) or self._is_at_target(part)), parts)
+
+    def _is_at_target(self, part: _Part) -> bool:
+        """Whether the registry says so. A little code is not asked for where this process has just brought other code:
+        it has been changed since, most likely, and sending it costs hardly more than the question.
+        """
+        return not (part.size <= _LITTLE and self._target.is_known) and self._target.has(part.digest)
 
     def _ensure_all(self, parts: list[_Part], new: set[str] | None = None) -> list[_Part]:
         """The parts that had to be sent, now that all are there. What is new is not asked for."""

@@ -80,6 +80,11 @@ class Repository:
         """Whether this process saw the blob here a moment ago."""
         return self.connection.known.has(self.name, digest)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether this process saw anything here a moment ago."""
+        return self.connection.known.has_any(self.name)
+
     def forget(self) -> None:
         """Ask for every blob again."""
         self.connection.known.forget(self.name)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from flow_operator.api.wire import BuildReport, BuildRequest
 from flow_operator.images.build import LayersBuilder
 from flow_operator.images.clients import Clients
 from flow_operator.images.credentials import Keychain
-from flow_operator.images.errors import TagLostError
+from flow_operator.images.errors import RegistryForbiddenError, TagLostError
 from flow_operator.images.host_cache import HostCache
 from flow_operator.images.known import Known
-from tests.support.registry import FakeRegistry, Fault, status
+from tests.support.registry import FakeRegistry, Fault, digest_of, status
 from tests.unit.images.conftest import code_file
 
 if TYPE_CHECKING:
@@ -56,6 +58,19 @@ def host(registry: FakeRegistry, retries: Retries, request_for: Callable[..., Bu
     return Host(registry, retries, request_for, tmp_path / "cache")
 
 
+def after(registry: FakeRegistry, happened: Callable[[], bool]) -> Fault:
+    """The right answer, once something has happened."""
+
+    def fault(request: httpx.Request) -> httpx.Response:
+        for _ in range(2000):
+            if happened():
+                return registry.answer(request)
+            threading.Event().wait(0.005)
+        raise AssertionError("it did not happen")
+
+    return fault
+
+
 def sbom_head(report: BuildReport) -> str:
     return f"HEAD https://registry.test/v2/team/squares/manifests/{report['sbom']}"
 
@@ -90,8 +105,72 @@ def test_a_change_of_code_asks_for_what_is_new(host: Host, registry: FakeRegistr
     report = build(pythonDependencies=["pandas==3.0"], files=[code_file(source)])
     assert [layer["uploaded"] for layer in report["layers"]] == [False, True]
     methods = sorted(one.partition(" ")[0] for one in registry.requests)
-    # Base, code, SBOM; two uploads; the manifest; its tag. The SBOM, its list, and that list again.
-    assert methods == ["GET"] + ["HEAD"] * 4 + ["POST"] * 2 + ["PUT"] * 5
+    # Base, SBOM; two uploads; the manifest; its tag. The SBOM, its list, and that list again.
+    assert methods == ["GET"] + ["HEAD"] * 3 + ["POST"] * 2 + ["PUT"] * 5
+
+
+def test_a_change_of_code_alone_is_seven_requests(host: Host, registry: FakeRegistry, source: Path) -> None:
+    build = host.process()
+    build()
+    source.write_text("print('changed')\n")
+    build(files=[code_file(source)])
+    assert sorted(one.partition(" ")[0] for one in registry.requests) == ["HEAD"] * 2 + ["POST"] * 2 + ["PUT"] * 3
+    assert {BASE_HEAD, TAG_HEAD} <= set(registry.requests)
+
+
+@pytest.mark.parametrize("base", ["base", "plain"])
+def test_the_config_is_sent_before_the_base_is_known(
+    host: Host, registry: FakeRegistry, source: Path, base: str
+) -> None:
+    build = host.process()
+    image = f"registry.test/{base}:3.11"
+    first = build(pythonDependencies=["pandas==3.0"], baseImage=image)
+    both_sent = after(registry, lambda: registry.asked("PUT", "/squares/blobs/uploads/") == 2)
+    registry.fail("HEAD", f"/{base}/manifests", both_sent)
+    source.write_text("print('changed')\n")
+    second = build(pythonDependencies=["pandas==3.0"], baseImage=image, files=[code_file(source)])
+    assert (second["base"], second["digest"] == first["digest"]) == (first["base"], False)
+    assert registry.config(TARGET, "v1")["rootfs"]["diff_ids"][-1] == second["layers"][-1]["digest"]
+
+
+def test_what_becomes_of_a_wrong_guess_is_no_error(host: Host, registry: FakeRegistry, source: Path) -> None:
+    build = host.process()
+    build()
+    registry.put_image("registry.test/base", "3.11", labels=RUNTIME, layers=(b"younger",))
+    source.write_text("print('changed')\n")
+    refused: list[str] = []
+
+    def refuses_the_guess(request: httpx.Request) -> httpx.Response:
+        if digest_of(b"no tar").encode() not in request.read():
+            return registry.answer(request)
+        refused.append(str(request.url))
+        return status(403, word="DENIED")(request)
+
+    registry.fail("PUT", "/squares/blobs/uploads/", *[refuses_the_guess] * 3)
+    registry.fail("HEAD", "/base/manifests", after(registry, lambda: bool(refused)))
+    report = build(files=[code_file(source)])
+    diff_ids = registry.config(TARGET, "v1")["rootfs"]["diff_ids"]
+    assert diff_ids == [digest_of(b"younger"), report["layers"][-1]["digest"]]
+    assert len(refused) == 1
+
+
+def test_a_guess_that_is_right_and_refused_is_an_error(host: Host, registry: FakeRegistry, source: Path) -> None:
+    build = host.process()
+    build()
+    source.write_text("print('changed')\n")
+    registry.fail("PUT", "/squares/blobs/uploads/", *[status(403, word="DENIED")] * 2)
+    with pytest.raises(RegistryForbiddenError, match="DENIED"):
+        build(files=[code_file(source)])
+    assert registry.asked("PUT", "/manifests/") == 0
+
+
+def test_code_is_asked_for_where_nothing_was_brought_lately(host: Host, registry: FakeRegistry, source: Path) -> None:
+    host.process()()
+    source.write_text("print('changed')\n")
+    first = host.process()(files=[code_file(source)])
+    again = host.process()(files=[code_file(source)])
+    assert (again["digest"], again["uploadedBytes"]) == (first["digest"], 0)
+    assert registry.asked("HEAD", "/squares/blobs/") == 1
 
 
 def test_a_base_that_moved_is_noticed(host: Host, registry: FakeRegistry) -> None:
@@ -190,8 +269,10 @@ def test_a_memory_of_blobs_ends() -> None:
     known.add("team/squares", "sha256:1")
     assert known.has("team/squares", "sha256:1")
     assert not known.has("team/other", "sha256:1")
+    assert (known.has_any("team/squares"), known.has_any("team/other")) == (True, False)
     now[0] = 601
     assert not known.has("team/squares", "sha256:1")
+    assert not known.has_any("team/squares")
 
 
 @pytest.mark.parametrize("answer", [status(404), status(200, {"Docker-Content-Digest": "sha256:other"})])
