@@ -106,7 +106,7 @@ class Push:
         self._code = self._threads.submit(lambda: _where(self._bring, self._lacking.result()))
 
     def expect(self, image: Image | None) -> None:
-        """Bring the config that goes with new code. Should the guess be wrong, a few kilobytes were sent for nothing."""
+        """Bring the config that goes with new code. If the guess is wrong, a few kilobytes were sent for nothing."""
         if image:
             config = _Part(image.config.digest, image.config.size, image.config)
             self._early = config.digest, self._threads.submit(self._bring_with_code, config)

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from flow_operator.api.wire import BuildReport, BuildRequest
@@ -21,6 +20,8 @@ from tests.unit.images.conftest import code_file
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import httpx
 
     from flow_operator.images.retries import Retries
 
