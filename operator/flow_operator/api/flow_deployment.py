@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
 from .conditions import Condition
@@ -396,6 +396,18 @@ class KubernetesJobEnvironment(Model):
         "every container, the rest stays."
     )
     metadata: ObjectMetadata | None = Field(default=None, description="Labels and annotations of the Job itself.")
+
+    @model_validator(mode="after")
+    def _runs_the_flow_once(self) -> Self:
+        """Hold what comes from a flow's Python to the rules above, which only the API server knows."""
+        template = self.job_spec.get("template")
+        pod = template.get("spec") if isinstance(template, dict) else None
+        containers = pod.get("containers") if isinstance(pod, dict) else None
+        if not isinstance(containers, list) or not containers or not all(isinstance(each, dict) for each in containers):
+            raise ValueError("jobSpec needs template.spec.containers: the first container runs the flow")
+        if any(self.job_spec.get(each, 1) != 1 for each in ("parallelism", "completions")):
+            raise ValueError("parallelism and completions of jobSpec must be 1 or left out")
+        return self
 
 
 class FargateTaskEnvironment(Model):

@@ -11,6 +11,10 @@ from typing import Any, Literal, TypedDict
 
 # The kubelet keeps the *tail* of a long file and 12 KiB for all containers of a pod: we cut by ourselves, earlier.
 MESSAGE_LIMIT = 2048
+# A check pod has one container, whose message may be as long as the kubelet takes: a job spec is long.
+CHECK_LIMIT = 4096
+# Of these, for the environment that the flow declares; beyond it is the resource's to say.
+PACKED_LIMIT = 3000
 TERMINATION_LOG = "/dev/termination-log"
 
 FLOWS_DIR = "/flows"  # flow files in every image and mount, mode 0444
@@ -142,6 +146,7 @@ class FlowFacts(TypedDict, total=False):
     parameters: list[dict[str, Any]]  # {"name": "n", "required": false, "default": 10}
     callbacks: list[str]  # of "on_start", "on_exit"
     environment: dict[str, Any]  # as in FlowDeployment.spec.environment: {"daskKubernetes": {"minWorkers": 1}}
+    packedEnvironment: str  # the same where it is long: pack()
     python: str
     versions: dict[str, str]  # flow-operator, dask, distributed, cloudpickle
 
@@ -150,7 +155,8 @@ class CheckReport(TypedDict, total=False):
     """Check pod to operator: facts, or a reason."""
 
     flow: FlowFacts
-    reason: str  # ImportFailed, NoSuchFlow, NotAFlow, UnpicklingFailed, FlowInvalid, EnvironmentDependencyMissing
+    reason: str  # ImportFailed, NoSuchFlow, NotAFlow, UnpicklingFailed, FlowInvalid,
+    # EnvironmentDependencyMissing, EnvironmentTooLarge
     message: str  # one sentence that names the module, file or object
     remedy: str
     error: FlowError
@@ -227,3 +233,34 @@ class BuildReport(TypedDict, total=False):
     message: str
     remedy: str
     retryable: bool  # the world may heal it (registry down); False: inputs must change
+
+
+def pack(document: dict[str, Any]) -> str:
+    """Return a document as text of few bytes, which JSON leaves as it is."""
+    import base64
+    import json
+    import zlib
+
+    text = json.dumps(document, separators=(",", ":"), sort_keys=True)
+    return base64.b85encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def unpack(text: str) -> dict[str, Any]:
+    """Read back what was packed.
+
+    Raises:
+        ValueError: it is something else, or more than anybody would pack.
+    """
+    import base64
+    import json
+    import zlib
+
+    inflating = zlib.decompressobj()
+    try:
+        raw = inflating.decompress(base64.b85decode(text), 1_000_000)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    document = json.loads(raw)
+    if inflating.unconsumed_tail or not isinstance(document, dict):
+        raise ValueError("no object of a reasonable size")
+    return document

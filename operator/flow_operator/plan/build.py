@@ -267,7 +267,9 @@ def check_key(spec: FlowDeploymentSpec, inputs: Inputs, image: str) -> str:
     runner = spec.runner.to_wire()
     seen = {key: runner[key] for key in ("env", "volumes", "volumeMounts")}
     elsewhere = spec.flow.image.pull_secret if spec.flow.image else None
-    return names.digest(inputs.hash, image, pods.compact(seen), elsewhere or "")
+    dask = spec.environment and spec.environment.dask_kubernetes
+    private = [dask.private_registry] if dask and dask.private_registry else []
+    return names.digest(inputs.hash, image, pods.compact(seen), elsewhere or "", *private)
 
 
 def code_mount(target: Target, inputs: Inputs) -> tuple[list[Manifest], list[Manifest]]:

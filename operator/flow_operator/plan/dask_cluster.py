@@ -6,7 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from ..api import labels
-from . import names, pods
+from . import names, patching, pods
 from .runner_pod import code_mount
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def _filled(wanted: Manifest | None, default: Manifest, pinned: Pinned) -> Manif
     containers: list[Manifest] = spec.get("containers") or [{}]
     first = containers[0]
     volumes, mounts = code_mount(pinned)
+    ours = pods.environment({**pods.HOME, **pinned.tick_variables})
     filled = {
         **{key: value for key, value in default.items() if value is not None},
         "imagePullPolicy": "IfNotPresent",
@@ -150,18 +151,15 @@ def _filled(wanted: Manifest | None, default: Manifest, pinned: Pinned) -> Manif
         "terminationMessagePolicy": "FallbackToLogsOnError",
         **first,
         "image": pinned.image,
-        "env": [
-            *first.get("env", ()),
-            *pinned.runner.get("env", ()),
-            *pods.environment({**pods.HOME, **pinned.tick_variables}),
-            *default.get("env", ()),
-        ],
-        "volumeMounts": [
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
-            *mounts,
-            *first.get("volumeMounts", ()),
-        ],
+        "env": patching.variables(
+            patching.variables(first.get("env"), pinned.runner.get("env", ())), [*ours, *default.get("env", ())]
+        ),
+        "volumeMounts": patching.mounts(
+            first.get("volumeMounts"),
+            [{"name": "tmp", "mountPath": "/tmp"}, *mounts],  # noqa: S108
+        ),
     }
+    secrets = patching.pull_secrets(spec.get("imagePullSecrets"), pinned.pull_secrets)
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -170,14 +168,7 @@ def _filled(wanted: Manifest | None, default: Manifest, pinned: Pinned) -> Manif
         **({"nodeSelector": pinned.runner["nodeSelector"]} if pinned.runner.get("nodeSelector") else {}),
         **({"tolerations": pinned.runner["tolerations"]} if pinned.runner.get("tolerations") else {}),
         **spec,
-        **_pull_secrets(spec, pinned),
+        **({"imagePullSecrets": secrets} if secrets else {}),
         "containers": [filled, *containers[1:]],
-        "volumes": [{"name": "tmp", "emptyDir": {}}, *volumes, *spec.get("volumes", ())],
+        "volumes": patching.volumes(spec.get("volumes"), [{"name": "tmp", "emptyDir": {}}, *volumes]),
     }
-
-
-def _pull_secrets(spec: Manifest, pinned: Pinned) -> Manifest:
-    """Return what the image is pulled with beside the user's own: the image is ours to choose."""
-    own = list(spec.get("imagePullSecrets") or ())
-    ours = [{"name": each} for each in pinned.pull_secrets if {"name": each} not in own]
-    return {"imagePullSecrets": [*own, *ours]} if own or ours else {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import conditions as words
 from ..api.flow_deployment import Diagnosis, FlowDeploymentSpec, parse_spec
-from . import build, diagnosis, eligible, healing, materials, names, pods, schedule
+from . import build, declared, diagnosis, eligible, healing, materials, names, pods, schedule
 from .conditions import Conditions, announcements
 from .inputs import Inputs, inputs_of
 from .times import duration, seconds_since, stamp
@@ -398,7 +398,10 @@ def flow_is_verified(case: Case) -> bool:
     report = read_report(terminated)
     if report is None or "flow" not in report:
         return _check_failed(case, pod, terminated, report or {})
-    case.status["flow"] = report["flow"]
+    try:
+        case.status["flow"] = declared.facts(report["flow"], case.spec)
+    except declared.Unusable as unusable:
+        return case.stuck(words.VERIFIED, unusable.why)
     return False
 
 

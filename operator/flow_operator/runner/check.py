@@ -20,16 +20,19 @@ if TYPE_CHECKING:
     from flow_operator.flow.core import Flow
     from flow_operator.flow.parameters import ParameterSpec
 
+# Bytes of an environment that is told as it is.
+SHORT = 600
+
 
 def main() -> int:
     """Load the flows and tell the first one's facts, or why one cannot run; the exit code."""
     request: CheckRequest = json.loads(os.environ[wire.CHECK_ENV])
     try:
-        report: CheckReport = {"flow": _checked(request)}
+        report: CheckReport = {"flow": _packed(_checked(request))}
         code = 0
     except LoadError as error:
         report, code = _refusal(_of_another_python(error, request.get("python", ""))), 1
-    text = reports.encode(report)
+    text = reports.encode(report, wire.CHECK_LIMIT)
     print(text, flush=True)
     hooks.tell(text)
     return code
@@ -98,6 +101,22 @@ def facts(flow: Flow) -> FlowFacts:
         "python": platform.python_version(),
         "versions": _versions(),
     }
+
+
+def _packed(found: FlowFacts) -> FlowFacts:
+    """The same facts, a long environment packed: a specification that was cut would be another one."""
+    if len(json.dumps(found["environment"])) <= SHORT:
+        return found
+    packed = wire.pack(found["environment"])
+    if len(packed) > wire.PACKED_LIMIT:
+        raise LoadError(
+            "EnvironmentTooLarge",
+            f"The environment that flow {found['name']!r} declares is too large to tell: {len(packed)} bytes packed, "
+            f"and {wire.PACKED_LIMIT} are possible",
+            "Put it into spec.environment of the FlowDeployment, which may be larger and counts before what the flow "
+            "declares.",
+        )
+    return {**found, "environment": {}, "packedEnvironment": packed}
 
 
 def _open(flow: Flow) -> list[dict[str, Any]]:

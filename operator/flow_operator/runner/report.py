@@ -133,7 +133,7 @@ def _fewer_facts(report: dict[str, Any]) -> Iterator[None]:
         for parameter in facts.get("parameters", [])
     ]
     yield
-    for key in ("parameters", "versions", "environment"):
+    for key in ("parameters", "versions"):
         facts.pop(key, None)
         yield
 

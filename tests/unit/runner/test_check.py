@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flow_operator import Flow, Parameter, task
+from flow_operator.api import wire
 from flow_operator.environments import DaskKubernetesEnvironment
 from flow_operator.flow.pickling import dumps
 from flow_operator.runner import check
@@ -164,3 +165,33 @@ def test_bytes_of_another_python_are_said_to_be_that(image: Image) -> None:
     assert "; it was written with Python 3.1, and the image has 3." in report["message"]
     assert report["remedy"].startswith("Use a base image with Python 3.1, or deploy the flow with Python 3.")
     assert "3.1," not in image.check(b"cnowhere\nthing\n.", attribute="", name="x.flow", python="3.1")["remedy"]
+
+
+def job(count: int) -> str:
+    """Return a flow that declares a job spec with so many variables."""
+    return (
+        "import json, pathlib, tempfile\n"
+        "from flow_operator import flow\n"
+        "from flow_operator.environments import KubernetesJobEnvironment\n"
+        f"env = [{{'name': f'NAME_{{n}}', 'value': f'{{hash((n, n * n)):x}}'}} for n in range({count})]\n"
+        "spec = {'template': {'spec': {'containers': [{'name': 'flow', 'env': env}]}}}\n"
+        "file = pathlib.Path(tempfile.mkdtemp()) / 'job.yaml'\n"
+        "file.write_text(json.dumps(spec))\n"
+        "@flow(environment=KubernetesJobEnvironment(file), name='Jobs')\n"
+        "def squares(n=1): ...\n"
+    )
+
+
+def test_a_job_spec_of_ordinary_size_is_told_whole(image: Image) -> None:
+    facts = image.check(job(80))["flow"]
+    assert facts["environment"] == {}
+    told = wire.unpack(facts["packedEnvironment"])
+    assert len(json.dumps(told)) > 3000
+    assert len(told["kubernetesJob"]["jobSpec"]["template"]["spec"]["containers"][0]["env"]) == 80
+    assert len((image.home / "message").read_bytes()) <= wire.CHECK_LIMIT
+
+
+def test_one_that_cannot_be_told_is_refused_with_a_way_out(image: Image) -> None:
+    report = image.check(job(2000))
+    assert report["reason"] == "EnvironmentTooLarge"
+    assert "spec.environment" in report["remedy"]

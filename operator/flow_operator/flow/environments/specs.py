@@ -23,8 +23,14 @@ def job(argument: str, file: str | os.PathLike[str]) -> dict[str, Any]:
     document = _document(argument, file)
     spec = document.get("spec") if document.get("kind") == "Job" else document
     containers = _at(spec, ("template", "spec", "containers"))
-    if not isinstance(containers, list) or not containers or not all(isinstance(each, dict) for each in containers):
+    if (
+        not isinstance(spec, dict)
+        or not isinstance(containers, list)
+        or not all(isinstance(each, dict) for each in containers or [0])
+    ):
         raise ValueError(f"{argument}: {file} is no Job with a container: there is none in template.spec.containers")
+    if any(spec.get(each, 1) != 1 for each in ("parallelism", "completions")):
+        raise ValueError(f"{argument}: {file}: a run is one execution: parallelism and completions must be 1")
     metadata = document.get("metadata") if document.get("kind") == "Job" else None
     kept = {key: metadata[key] for key in ("labels", "annotations") if metadata.get(key)} if metadata else {}
     return {"jobSpec": spec, **({"metadata": kept} if kept else {})}

@@ -1,0 +1,57 @@
+"""What a flow's own Python says, as its check told it: held to the rules that the API server holds a resource to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from ..api import wire
+from ..api.flow_deployment import Environment
+from . import diagnosis
+
+if TYPE_CHECKING:
+    from ..api.flow_deployment import Diagnosis, FlowDeploymentSpec
+
+
+class Unusable(Exception):
+    """What the flow declares cannot be run; `why` says so."""
+
+    def __init__(self, why: Diagnosis) -> None:
+        super().__init__(why.message)
+        self.why = why
+
+
+def facts(told: dict[str, Any], spec: FlowDeploymentSpec) -> dict[str, Any]:
+    """Return the facts of a flow as status keeps them.
+
+    Raises:
+        Unusable: its environment is not one that could have been written in the resource.
+    """
+    found = {key: each for key, each in told.items() if key != "packedEnvironment"}
+    if packed := told.get("packedEnvironment"):
+        try:
+            found["environment"] = wire.unpack(packed)
+        except ValueError as error:
+            raise Unusable(_invalid(found, f"it cannot be read ({error})")) from None
+    if not (spec.environment and spec.environment.kind):  # else the flow is not asked
+        _check(found, spec)
+    return found
+
+
+def _check(found: dict[str, Any], spec: FlowDeploymentSpec) -> None:
+    try:
+        environment = Environment.model_validate(found.get("environment") or {})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise Unusable(_invalid(found, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")) from None
+    if environment.kubernetes_job and spec.storage and spec.storage.local is not None:
+        raise Unusable(_invalid(found, "kubernetesJob needs the flow in an image or mounted, not in local storage"))
+
+
+def _invalid(found: dict[str, Any], why: str) -> Diagnosis:
+    return diagnosis.diagnosis(
+        "EnvironmentInvalid",
+        f"The environment that flow {found.get('name', '')!r} declares cannot be used: {why}.",
+        "Correct it in the flow, or set spec.environment, which counts before what the flow declares.",
+    )

@@ -1,0 +1,86 @@
+"""What is added to a pod of the user's own making (model 4.2): replaced, appended, left, and no second time."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from flow_operator.plan import patching, pinned
+from flow_operator.plan.dask_cluster import scheduler_spec, worker_spec
+from tests.support import makers as m
+
+Manifest = dict[str, Any]
+OWN: Manifest = {
+    "containers": [
+        {
+            "name": "mine",
+            "image": "other:1",
+            "command": ["mine"],
+            "args": ["--mine"],
+            "env": [{"name": "A", "value": "1"}, {"name": "HOME", "value": "/root"}],
+            "resources": {"limits": {"memory": "2Gi"}},
+            "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],
+        },
+        {"name": "beside", "image": "sidecar:1"},
+    ],
+    "nodeSelector": {"disk": "fast"},
+    "imagePullSecrets": [{"name": "own"}],
+    "volumes": [{"name": "scratch", "emptyDir": {}}],
+    "serviceAccountName": "mine",
+}
+
+
+def of(spec: Manifest | None) -> pinned.Pinned:
+    """Return a run whose scheduler and workers are made from a spec."""
+    environment = {"daskKubernetes": {"schedulerSpec": spec, "workerSpec": spec, "privateRegistry": "private"}}
+    deployment = m.a_ready_deployment(environment={**environment}, runner={"env": [{"name": "B", "value": "2"}]})
+    from flow_operator.api.flow_run import FlowRunSpec
+
+    return pinned.read(pinned.pin(deployment, FlowRunSpec.model_validate(m.a_run()["spec"]), m.settings()))
+
+
+def test_image_is_replaced_variables_are_appended_and_the_rest_is_the_users() -> None:
+    for patched in (scheduler_spec(of(OWN), m.settings()), worker_spec(of(OWN), m.settings())):
+        first, beside = patched["containers"]
+        assert first["image"] == m.IMAGE
+        assert {key: first[key] for key in ("name", "command", "args", "resources", "volumeMounts")} == {
+            key: OWN["containers"][0][key] for key in ("name", "command", "args", "resources", "volumeMounts")
+        }
+        assert beside == OWN["containers"][1]
+        assert patched["nodeSelector"] == {"disk": "fast"}
+        assert patched["serviceAccountName"] == "mine"
+        assert patched["imagePullSecrets"] == [{"name": "own"}, {"name": "private"}]
+        assert [each["name"] for each in patched["volumes"]] == ["tmp", "scratch"]
+
+
+def test_of_one_name_the_platforms_variable_takes_effect() -> None:
+    (first, _) = worker_spec(of(OWN), m.settings())["containers"]
+    values = [(each["name"], each["value"]) for each in first["env"]]
+    assert ("HOME", "/tmp") in values
+    assert ("HOME", "/root") not in values
+    assert values[:2] == [("A", "1"), ("B", "2")]
+    assert len({name for name, _ in values}) == len(values)
+
+
+def test_patching_again_changes_nothing_and_leaves_the_users_words_alone() -> None:
+    before = copy.deepcopy(OWN)
+    once = worker_spec(of(OWN), m.settings())
+    assert before == OWN
+    assert worker_spec(of(once), m.settings()) == once
+
+
+def test_missing_keys_are_made() -> None:
+    empties: list[Manifest] = [{}, {"containers": []}, {"containers": [{"env": None}], "volumes": None}]
+    for empty in empties:
+        patched = worker_spec(of(empty), m.settings())
+        assert patched["containers"][0]["name"] == "worker"
+        assert patched["containers"][0]["args"]
+        assert patched["volumes"] == [{"name": "tmp", "emptyDir": {}}]
+
+
+def test_whose_counts() -> None:
+    mine, ours = [{"name": "a", "mountPath": "/a", "v": 1}], [{"name": "a", "mountPath": "/a", "v": 2}]
+    assert patching.variables(mine, ours) == ours
+    assert patching.volumes(mine, ours) == mine
+    assert patching.mounts(mine, ours) == mine
+    assert patching.pull_secrets(None, ("a", "b")) == [{"name": "a"}, {"name": "b"}]
