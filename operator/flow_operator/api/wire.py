@@ -31,6 +31,10 @@ SCHEDULED_TIME_ENV = "FLOW_OPERATOR_SCHEDULED_TIME"  # tick of a run that a sche
 SCHEDULER_ENV = "DASK_SCHEDULER_ADDRESS"  # Dask's own names: a worker's arguments may refer to them
 WORKER_NAME_ENV = "DASK_WORKER_NAME"
 PATIENCE_ENV = "FLOW_OPERATOR_PATIENCE"  # seconds a worker waits for its scheduler
+# How the flow ended, for on_exit: set by flow-hooks, or by the operator in the pod that runs on_exit in its place.
+OUTCOME_ENV = "FLOW_OPERATOR_OUTCOME"  # Succeeded or Failed
+EXIT_CODE_ENV = "FLOW_OPERATOR_EXIT_CODE"
+REASON_ENV = "FLOW_OPERATOR_REASON"  # "" for success
 HERE_ENV = "FLOW_OPERATOR_HERE"  # set where `kubectl flow` runs a pod's programs on its own machine
 
 # Exit codes of the runner (PID 1 of main).

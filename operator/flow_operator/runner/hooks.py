@@ -1,5 +1,7 @@
 """The flow-hooks container: `on_start` before the flow, `on_exit` after it, a receipt for each, exactly once.
 
+And the pod that runs `on_exit` where that container could not (`exit`): the same limits, tries and receipt.
+
 Run by path under `python3 -I -S`, beside the flow, idle nearly all of its life: so it is one file, standard library
 only, and starts nothing but the callbacks, each in a process of its own (`python3 -m flow_operator.runner callback`).
 
@@ -35,6 +37,9 @@ RUN_ENV = "FLOW_OPERATOR_RUN"
 HOOKS_DIR = "/hooks"
 TERMINATION_LOG = "/dev/termination-log"
 MESSAGE_LIMIT = 2048
+OUTCOME_ENV = "FLOW_OPERATOR_OUTCOME"
+EXIT_CODE_ENV = "FLOW_OPERATOR_EXIT_CODE"
+REASON_ENV = "FLOW_OPERATOR_REASON"
 
 HOOKS_DIR_ENV = "FLOW_OPERATOR_HOOKS_DIR"
 TERMINATION_LOG_ENV = "FLOW_OPERATOR_TERMINATION_LOG"
@@ -135,6 +140,17 @@ def serve() -> None:
         _after_main()
 
 
+def exit_late() -> None:
+    """Be PID 1 of a pod of its own: on_exit of an attempt whose pod could not; how that ended is in the environment."""
+    import signal
+
+    # The grace period is longer than the callback may take: a pod that is deleted meanwhile comes to its end.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    _tell_receipts()
+    if receipt("on_exit") is None:
+        _call("on_exit")
+
+
 def _begun(stopped: Callable[[], bool]) -> bool:
     """Wait for main; if we are stopped first, make sure that it never begins."""
     import fcntl
@@ -175,9 +191,9 @@ def _outcome() -> dict[str, str]:
     code = int(read(EXIT_CODE) or 137)
     reason = _parse(read(REPORT) or "{}").get("reason") or ("Killed" if code > 128 else "FlowExited")
     return {
-        "FLOW_OPERATOR_OUTCOME": "Succeeded" if code == 0 else "Failed",
-        "FLOW_OPERATOR_EXIT_CODE": str(code),
-        "FLOW_OPERATOR_REASON": "" if code == 0 else reason,
+        OUTCOME_ENV: "Succeeded" if code == 0 else "Failed",
+        EXIT_CODE_ENV: str(code),
+        REASON_ENV: "" if code == 0 else reason,
     }
 
 
@@ -291,8 +307,10 @@ def main(command: str) -> None:
     elif command == "drain":
         if read(BEGUN) is not None:
             wait_for("on_exit.json")
+    elif command == "exit":
+        exit_late()
     else:
-        sys.exit(f"flow-operator: no such command {command!r}: serve, started, drain")
+        sys.exit(f"flow-operator: no such command {command!r}: serve, started, drain, exit")
 
 
 if __name__ == "__main__":

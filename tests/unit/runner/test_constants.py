@@ -8,7 +8,9 @@ from flow_operator.api import wire
 from flow_operator.runner import hooks
 
 
-@pytest.mark.parametrize("name", ["RUN_ENV", "HOOKS_DIR", "TERMINATION_LOG", "MESSAGE_LIMIT"])
+@pytest.mark.parametrize(
+    "name", ["RUN_ENV", "HOOKS_DIR", "TERMINATION_LOG", "MESSAGE_LIMIT", "OUTCOME_ENV", "EXIT_CODE_ENV", "REASON_ENV"]
+)
 def test_they_are_equal(name: str) -> None:
     assert getattr(hooks, name) == getattr(wire, name)
 

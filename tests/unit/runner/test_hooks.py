@@ -221,6 +221,46 @@ def test_pre_stop_waits_only_for_a_flow_that_began(pod: Pod) -> None:
     assert ended(drain) == 0
 
 
+LATE = {"FLOW_OPERATOR_OUTCOME": "Failed", "FLOW_OPERATOR_EXIT_CODE": "137", "FLOW_OPERATOR_REASON": "NodeLost"}
+
+
+def test_on_exit_in_a_pod_of_its_own_knows_how_the_flow_ended(pod: Pod) -> None:
+    names = ("HOOK_KEY", "OUTCOME", "EXIT_CODE", "REASON", "PARAMETERS")
+    pod.flow(a_flow(on_exit=f"event('|'.join(os.environ['FLOW_OPERATOR_' + n] for n in {names}))"))
+    pod.env |= LATE
+    assert ended(pod.hooks("exit")) == 0
+    assert pod.events() == ["u-1/2/on_exit|Failed|137|NodeLost|{}"]
+    assert pod.states() == {"on_exit": "Succeeded"}
+    assert pod.receipts()["on_exit"]["tries"] == 1
+
+
+def test_on_exit_in_a_pod_of_its_own_fails_and_hangs_as_in_the_other(pod: Pod) -> None:
+    pod.env |= LATE
+    pod.request["hookTimeoutSeconds"] = 0.6
+    pod.flow(a_flow(on_exit="time.sleep(30)"))
+    assert ended(pod.hooks("exit")) == 0
+    assert pod.receipts()["on_exit"]["message"] == "did not end within 0.6 s"
+
+
+def test_on_exit_in_a_pod_of_its_own_comes_to_its_end_when_that_is_stopped(pod: Pod) -> None:
+    pod.env |= LATE
+    pod.flow(a_flow(on_exit="event('on_exit')\n    time.sleep(0.3)\n    event('left')"))
+    hooks = pod.hooks("exit")
+    pod.wait_event("on_exit")
+    hooks.send_signal(signal.SIGTERM)
+    assert ended(hooks) == 0
+    assert pod.events() == ["on_exit", "left"]
+    assert pod.states() == {"on_exit": "Succeeded"}
+
+
+def test_on_exit_in_a_pod_of_its_own_is_not_begun_again_once_there_is_a_receipt(pod: Pod) -> None:
+    pod.env |= LATE
+    pod.flow(a_flow())
+    assert ended(pod.hooks("exit")) == 0
+    assert ended(pod.hooks("exit")) == 0  # its container was started again
+    assert pod.events() == ["on_exit"]
+
+
 def _ready(pod: Pod) -> None:
     """Wait until flow-hooks has its signal handler: it writes its message next."""
     eventually(lambda: (pod.home / "hooks.message").exists())
