@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.alone  # the chart is uninstalled
 
 FLOW = "import time\ndef flow(seconds: float = 0):\n    time.sleep(seconds)\n    return 'done'\n"
+CALLBACKS = """
+import time
+from flow_operator import flow
+from flow_operator.environments import RemoteEnvironment
+
+@flow(environment=RemoteEnvironment(on_exit=lambda: None))
+def flow(seconds: float = 0):
+    time.sleep(seconds)
+"""
 DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 2}}
 OTHER, OTHER_NAMESPACE = "flows", "flow-operator-other"
 
@@ -45,16 +54,21 @@ def installed_again() -> Iterator[None]:
 
 @pytest.mark.usefixtures("installed_again")
 def test_uninstall_with_a_live_run_and_install_under_another_name(namespace: Namespace) -> None:
-    namespace.apply(deployment("living", FLOW, environment=DASK))
+    namespace.apply(deployment("living", FLOW, environment=DASK), deployment("held", CALLBACKS))
     namespace.wait_ready("living")
+    namespace.wait_ready("held")
     namespace.apply(run("done", "living"), run("living", "living", parameters={"seconds": 300}))
+    namespace.apply(run("held", "held", parameters={"seconds": 300}))
     namespace.wait_run("done")
     namespace.wait_phase("living", "Running")
+    namespace.wait_phase("held", "Running")
 
     helm("uninstall", "flow-operator", "-n", SYSTEM, "--wait", "--timeout=120s")
     assert namespace.get("flowrun", "done")["status"]["result"] == "done", "what users made is kept"
     namespace.delete("flowrun", "living")
+    namespace.delete("flowrun", "held")
     namespace.wait_gone("flow-operator.io/run=living", within=30)
+    namespace.wait_gone("flow-operator.io/run=held", within=30)
 
     command("hack/install", RELEASE=OTHER, NAMESPACE=OTHER_NAMESPACE)
     namespace.apply(run("after", "living"))

@@ -8,7 +8,7 @@ from typing import Any
 from flow_operator.kube.errors import Conflict, NotFound, Refused
 
 Manifest = dict[str, Any]
-WRITES = ("create", "replace_status", "delete", "patch")
+WRITES = ("create", "replace_status", "delete", "patch", "json_patch")
 
 
 class Crash(BaseException):
@@ -91,6 +91,12 @@ class RecordingKube:
         if kind == "Pod" and (found.get("status") or {}).get("phase") == "Running":
             dying = {"deletionTimestamp": self.grace_ends, "deletionGracePeriodSeconds": grace or 15}
             left = self.put({**found, "metadata": {**found["metadata"], **dying}})
+        elif found["metadata"].get("finalizers"):
+            dying = {
+                "deletionTimestamp": self.grace_ends,
+                **({"deletionGracePeriodSeconds": 0} if kind == "Pod" else {}),
+            }
+            left = self.put({**found, "metadata": {**found["metadata"], **dying}})
         else:
             del self.objects[kind, name]
             # Of a pod that no kubelet knows, the API server answers with the pod as it was last.
@@ -100,12 +106,40 @@ class RecordingKube:
         return left
 
     async def patch(self, _api_version: str, kind: str, _namespace: str, name: str, body: Manifest) -> Manifest:
-        """Take finalizers off."""
-        if (kind, name) not in self.objects:
+        """Take finalizers off, or put ours on."""
+        found = self.objects.get((kind, name))
+        if found is None:
             raise NotFound(name)
-        assert body["metadata"]["finalizers"] is None
+        if body["metadata"]["finalizers"] is None:
+            self._wrote(f"patch {kind}")
+            return self.objects.pop((kind, name))
+        if found["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
+            raise Conflict("the object has been modified")
+        held = self.put({**found, "metadata": {**found["metadata"], "finalizers": body["metadata"]["finalizers"]}})
         self._wrote(f"patch {kind}")
-        return self.objects.pop((kind, name))
+        return held
+
+    async def json_patch(
+        self, _api_version: str, kind: str, _namespace: str, name: str, steps: list[Manifest]
+    ) -> Manifest:
+        """Take our finalizers off; a dying object that nothing else holds is gone then."""
+        found = self.objects.get((kind, name))
+        if found is None:
+            raise NotFound(name)
+        meta = copy.deepcopy(found["metadata"])
+        for step in steps:
+            if step["op"] == "remove":
+                del meta["finalizers"][int(step["path"].rpartition("/")[2])]
+            elif step["path"] == "/metadata/uid":
+                assert step["value"] == meta["uid"]
+            elif meta["finalizers"][int(step["path"].rpartition("/")[2])] != step["value"]:
+                raise Refused("the test operation failed")
+        left = self.put({**found, "metadata": meta})
+        alive = kind == "Pod" and meta.get("deletionGracePeriodSeconds")
+        if meta.get("deletionTimestamp") and not meta["finalizers"] and not alive:
+            del self.objects[kind, name]
+        self._wrote(f"json_patch {kind}")
+        return left
 
     def _wrote(self, what: str) -> None:
         self.calls.append(what)

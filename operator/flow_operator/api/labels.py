@@ -19,8 +19,13 @@ REPLACES = f"{GROUP}/replaces"  # of a run: earlier ones of its schedule are can
 PROJECT = f"{GROUP}/project"  # of a Namespace and of what is deployed into it: the slug of the project's name
 PROJECT_NAME = f"{GROUP}/project-name"  # annotation of the Namespace: the name as it was written
 
+# Finalizers. Their prefix is ours alone: whoever takes ours off, takes off what begins with it.
+VERDICT = f"{GROUP}/verdict"  # of a pod: what it has to say is not in status yet
+CALLBACKS = f"{GROUP}/callbacks"  # of a FlowRun: its callbacks have not been settled
+
 # Values of COMPONENT.
 RUNNER = "runner"
+CALLBACK = "callback"
 BUILDER = "builder"
 CHECK = "check"
 DASK = "dask"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api.conditions import STARTED
 from ..api.flow_run import FINISHED
-from ..api.labels import API_VERSION, MANAGER, RUN_UID
+from ..api.labels import API_VERSION, GROUP, MANAGER, RUN_UID
 from ..kube.errors import Conflict, KubeError, NotFound, Refused
 from ..plan import clean_up, deployment, run
 from ..plan.conditions import is_true
@@ -98,16 +98,19 @@ class Reconciler:
         return deployment.decide(found, seen, self._settings, now)
 
     async def _sweep(self, key: Key, living: Manifest | None) -> None:
-        """Free what deleted runs of this name left behind: objects that only a dead controller's finalizer holds."""
+        """Free what deleted runs of this name left behind: what our finalizers hold, or a dead controller's."""
         uid = living["metadata"]["uid"] if living else None
-        left = [
-            each
-            for each in self._store.children_by_run_name(key.namespace, key.name)
-            if each["kind"] in ("DaskCluster", "DaskAutoscaler") and labels_of(each).get(RUN_UID) != uid
-        ]
-        blocked, wait = clean_up.stuck_finalizers(left, self._clock())
+        children = self._store.children_by_run_name(key.namespace, key.name)
+        left = [each for each in children if labels_of(each).get(RUN_UID) != uid]
+        clusters = [each for each in left if each["kind"] in ("DaskCluster", "DaskAutoscaler")]
+        blocked, wait = clean_up.stuck_finalizers(clusters, self._clock())
         for ref in blocked:
             await self._unblock(ref)
+        held, over = clean_up.orphans(left)
+        for ref in over:
+            await self._delete(ref)
+        for ref in held:
+            await self._release(ref)
         if wait is not None:
             self._queue.add(key, wait)
 
@@ -120,6 +123,8 @@ class Reconciler:
             if self._store.put(found):
                 self._on_written(found)
             _log(key, plan.status)
+        if plan.hold:
+            found = await self._hold(found, plan.hold)
         await self._create(key, found, plan)
         for ref in plan.delete:
             await self._delete(ref)
@@ -127,6 +132,8 @@ class Reconciler:
             await self._unblock(ref)
         for each in plan.announce:
             await self._announce(found, key, each)
+        for ref in plan.release:  # last: the object may be gone after that
+            await self._release(ref)
         if plan.again_after is not None:
             self._queue.add(key, plan.again_after)
 
@@ -177,6 +184,33 @@ class Reconciler:
             await self._api.patch(ref.api_version, ref.kind, ref.namespace, ref.name, body)
         except (NotFound, Conflict):
             return
+
+    async def _hold(self, found: Manifest, finalizer: str) -> Manifest:
+        """Put a finalizer on an object, as it was when it was last read; Conflict where it has changed since."""
+        meta = found["metadata"]
+        holds = [*meta.get("finalizers", ()), finalizer]
+        body = {"metadata": {"finalizers": holds, "resourceVersion": meta["resourceVersion"]}}
+        held = await self._api.patch(found["apiVersion"], found["kind"], meta["namespace"], meta["name"], body)
+        self._store.put(held)
+        return held
+
+    async def _release(self, ref: Ref) -> None:
+        """Take our finalizers off an object, whoever changes it at the same time, and nobody else's."""
+        found = self._store.get(Key(ref.kind, ref.namespace, ref.name))
+        if found is None or found["metadata"]["uid"] != ref.uid:
+            return
+        steps = [{"op": "test", "path": "/metadata/uid", "value": ref.uid}]
+        for place, each in reversed(list(enumerate(found["metadata"].get("finalizers", ())))):
+            if each.startswith(f"{GROUP}/"):
+                where = f"/metadata/finalizers/{place}"
+                steps += [{"op": "test", "path": where, "value": each}, {"op": "remove", "path": where}]
+        if len(steps) == 1:
+            return
+        try:
+            freed = await self._api.json_patch(ref.api_version, ref.kind, ref.namespace, ref.name, steps)
+        except NotFound:
+            return
+        self._store.put({"apiVersion": ref.api_version, "kind": ref.kind, **freed})
 
     async def _announce(self, found: Manifest, key: Key, news: Announcement) -> None:
         try:

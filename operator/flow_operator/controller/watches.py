@@ -130,7 +130,7 @@ class Watches:
         for kind in ("FlowDeployment", "FlowRun"):
             for each in self._store.of_kind(kind):
                 self._queue.add(key_of(each))
-        for kind in ("DaskCluster", "DaskAutoscaler"):
+        for kind in ("DaskCluster", "DaskAutoscaler", "Pod"):  # whose run may be gone
             for each in self._store.of_kind(kind):
                 if owner := owner_key(each):
                     self._queue.add(owner)

@@ -17,6 +17,7 @@ from kubernetes.aio.config.config_exception import ConfigException
 from .errors import NotConfigured, mapped, of_status
 
 if TYPE_CHECKING:
+    import builtins
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 Manifest = dict[str, Any]
@@ -177,6 +178,13 @@ class Api:
         target = path(api_version, kind, namespace, name)
         return await self._call("PATCH", kind, target, body=body, content="application/merge-patch+json")
 
+    async def json_patch(
+        self, api_version: str, kind: str, namespace: str, name: str, steps: builtins.list[Manifest]
+    ) -> Manifest:
+        """Patch an object step by step; Refused where a `test` among them fails."""
+        target = path(api_version, kind, namespace, name)
+        return await self._call("PATCH", kind, target, body=steps, content="application/json-patch+json")
+
     async def apply(self, manifest: Manifest, manager: str, *, force: bool = False, dry_run: bool = False) -> Manifest:
         """Server-side apply; Conflict where another manager owns a field and `force` is not set."""
         meta = manifest["metadata"]
@@ -209,7 +217,7 @@ class Api:
         target: str,
         *,
         query: dict[str, str] | None = None,
-        body: Manifest | None = None,
+        body: Manifest | builtins.list[Manifest] | None = None,
         content: str = "application/json",
     ) -> Manifest:
         url = self._raw.configuration.host + target + (f"?{urlencode(query)}" if query else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..api.flow_run import FINISHED
+from . import finalizers
 from .times import parse, seconds_since
 from .types import Manifest, ObservedRun, Plan, Ref
 
@@ -26,6 +27,7 @@ def clean_up(run: Manifest, seen: ObservedRun, now: datetime) -> Plan:
         status=_looked_at(run),
         delete=(*(Ref.of(each) for each in dask if not _dying(each)), *expired, *_unended(seen)),
         unblock=blocked,
+        release=finalizers.done_with(run, seen),
         again_after=min(waits) if waits else None,
     )
 
@@ -59,15 +61,24 @@ def stuck_finalizers(objects: list[Manifest], now: datetime) -> tuple[tuple[Ref,
     return tuple(due), min(waits, default=None)
 
 
+def orphans(pods: list[Manifest]) -> tuple[tuple[Ref, ...], tuple[Ref, ...]]:
+    """Return which pods of a run that is gone our finalizers hold, and which nobody will delete: nothing is told."""
+    held = tuple(Ref.of(each) for each in pods if each["kind"] == "Pod" and finalizers.holds(each) and _dying(each))
+    over = tuple(
+        Ref.of(each)
+        for each in pods
+        if each["kind"] == "Pod" and not each["metadata"].get("ownerReferences") and _ended(each) and not _dying(each)
+    )
+    return held, over
+
+
+def _ended(pod: Manifest) -> bool:
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
 def _unended(seen: ObservedRun) -> tuple[Ref, ...]:
     """Runner pods that never come to an end by themselves: the run has its verdict without them."""
-    return tuple(
-        Ref.of(each)
-        for each in seen.runners
-        if (each.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
-        and not _dying(each)
-        and not _ending(each)
-    )
+    return tuple(Ref.of(each) for each in seen.runners if not _ended(each) and not _dying(each) and not _ending(each))
 
 
 def _ending(pod: Manifest) -> bool:

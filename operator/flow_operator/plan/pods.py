@@ -53,13 +53,20 @@ def pod(
     containers: list[Manifest],
     volumes: list[Manifest] | None = None,
     pull_secrets: list[str] | None = None,
+    finalizers: list[str] | None = None,
     **spec: Any,
 ) -> Manifest:
     """Return a pod of ours; `spec` adds to or overrides the pod's spec where it is not None."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace, "labels": labels, "ownerReferences": [owner]},
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": labels,
+            "ownerReferences": [owner],
+            **({"finalizers": finalizers} if finalizers else {}),
+        },
         "spec": {
             "restartPolicy": "Never",
             "automountServiceAccountToken": False,

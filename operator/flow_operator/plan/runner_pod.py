@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..api import labels, wire
-from . import names, pods
+from . import finalizers, names, pods
 
 if TYPE_CHECKING:
     from ..api.settings import Settings
@@ -44,6 +44,7 @@ def runner_pod(run: Manifest, pinned: Pinned, attempt: int, settings: Settings) 
         containers=[main, *([_hooks_container(pinned, env, mounts)] if pinned.hooks else [])],
         volumes=volumes,
         pull_secrets=list(pinned.pull_secrets),
+        finalizers=finalizers.of_pods(pinned),
         terminationGracePeriodSeconds=pinned.grace,
         nodeSelector=pinned.runner.get("nodeSelector") or None,
         tolerations=pinned.runner.get("tolerations") or None,

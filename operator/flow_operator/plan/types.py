@@ -46,6 +46,8 @@ class Plan:
     create: tuple[Manifest, ...] = ()
     delete: tuple[Ref, ...] = ()
     unblock: tuple[Ref, ...] = ()  # take the finalizers off: their owner is gone
+    hold: str = ""  # a finalizer to put on the object itself, before anything is created
+    release: tuple[Ref, ...] = ()  # take our finalizers off: what they waited for is done
     announce: tuple[Announcement, ...] = ()
     again_after: float | None = None  # seconds until to look again without an event
 

@@ -64,6 +64,7 @@ def release() -> None:
         stop(deployment)
     for plural in ("flowruns", "flowdeployments"):
         unfinalize(f"/apis/{OURS}/v1alpha1", plural, f"{OURS}/")
+    unfinalize("/api/v1", "pods", f"{OURS}/", "&labelSelector=app.kubernetes.io%2Fmanaged-by%3Dflow-operator")
     if os.environ["DASK"] == "true":
         for plural in ("daskautoscalers", "daskclusters", "daskworkergroups", "daskjobs"):
             unfinalize(f"/apis/{DASK}/v1", plural, KOPF_FINALIZER)
@@ -86,12 +87,12 @@ def stop(deployment: str) -> None:
     print(f"stopped {deployment}", flush=True)
 
 
-def unfinalize(group: str, plural: str, prefix: str) -> None:
+def unfinalize(group: str, plural: str, prefix: str, selector: str = "") -> None:
     """Remove the finalizers with this prefix from every object of a kind."""
     token = ""
     while True:
         try:
-            page = call("GET", f"{group}/{plural}?limit={PAGE}&continue={token}")
+            page = call("GET", f"{group}/{plural}?limit={PAGE}&continue={token}{selector}")
         except urllib.error.HTTPError as error:
             if error.code == 404:  # the CRD is not there
                 return
