@@ -390,7 +390,8 @@ def test_the_list_of_metrics_is_complete() -> None:
 def test_the_variables_of_callbacks_are_complete() -> None:
     listed = {name for name in first_cells(doc("callbacks.md")) if name.startswith("FLOW_OPERATOR_")}
     given = re.findall(r'"(FLOW_OPERATOR_\w+)": ', Path(hooks.__file__).read_text())
-    assert listed == {*given, wire.SCHEDULED_TIME_ENV}, "what flow-hooks gives, and what the whole pod has"
+    ended = (wire.OUTCOME_ENV, wire.EXIT_CODE_ENV, wire.REASON_ENV)
+    assert listed == {*given, *ended, wire.SCHEDULED_TIME_ENV}, "what flow-hooks gives, and what the whole pod has"
 
 
 # --- examples
