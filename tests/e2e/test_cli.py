@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from flow_operator.images.runtime import LOCK_ENV
-from tests.support.cluster import CONTEXT, ROOT, kubectl
+from tests.support.cluster import CONTEXT, ROOT, deployment, kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,3 +177,31 @@ def test_an_image_that_is_built_here(namespace: Namespace, folder: Path, images:
     assert (ran.returncode, ran.stdout) == (0, "2\n"), ran.stderr
     rendered = kubectl_flow(folder, "deploy", "here.py", *options, "--dry-run", "-o", "json")
     assert json.loads(rendered.stdout)["spec"]["flow"]["image"] == spec["image"], "the same file is the same image"
+
+
+YEARLY = """
+from flow_operator import context, flow
+
+@flow
+def flow(sleep: float = 0):
+    return str(context.scheduled_time())
+"""
+
+
+def test_past_ticks_are_filled_in_once(namespace: Namespace, folder: Path) -> None:
+    """Each run is told its own tick; who calls it again, or at the same time, makes none twice."""
+    namespace.apply(deployment("yearly", YEARLY, schedule={"cron": ["0 6 1 7 *"], "timeZone": "Europe/Berlin"}))
+    namespace.wait_ready("yearly")
+    command = ("backfill", "yearly", "-n", namespace.name, "--from", "2023-07-01", "--max-active", "2", "-o", "json")
+    with ThreadPoolExecutor() as pool:
+        both = [each.result() for each in [pool.submit(kubectl_flow, folder, *command) for _ in range(2)]]
+    assert [each.returncode for each in both] == [0, 0], both
+    runs = json.loads(both[0].stdout)["items"]
+    years = [each["status"]["result"] for each in runs]
+    assert years[:2] == ["2023-07-01 04:00:00+00:00", "2024-07-01 04:00:00+00:00"]
+    assert len(set(years)) == len(namespace.list("flowruns", "flow-operator.io/deployment=yearly"))
+    told = "".join(each.stderr for each in both)
+    assert told.count("  created (") == len(years), "each once, by one of the two"
+    again = kubectl_flow(folder, *command[:-2])
+    assert again.returncode == 0
+    assert again.stderr.count("exists already: Succeeded") == len(years)

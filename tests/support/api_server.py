@@ -26,6 +26,7 @@ class ApiServer:
         self.requests: list[str] = []  # "GET /apis/…"
         self.bodies: list[Manifest] = []  # of whatever wrote
         self.forbidden: set[tuple[str, str]] = set()  # (method, plural)
+        self.unseen: set[str] = set()  # names that no list and no watch tells yet
         self.unknown: set[str] = set()  # plurals whose CRD is not installed
         self.after_write: Callable[[str, Manifest], None] = lambda _method, _object: None
         self.after_watch: Callable[[str], None] = lambda _plural: None  # a watch has begun
@@ -97,7 +98,10 @@ class ApiServer:
         return [
             each
             for (kind, where, _), each in sorted(self.objects.items())
-            if kind == plural and where == (namespace or where) and fits(each, query)
+            if kind == plural
+            and where == (namespace or where)
+            and fits(each, query)
+            and each["metadata"]["name"] not in self.unseen
         ]
 
     def _handler(server) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - the handler has its own self
@@ -211,7 +215,8 @@ class _Exchange:
                     continue
             for version, plural, kind, manifest in found:
                 since = version
-                if plural == self.plural and fits(manifest, self.query) and self.of_namespace(manifest):
+                hidden = manifest["metadata"]["name"] in self.server.unseen
+                if plural == self.plural and not hidden and fits(manifest, self.query) and self.of_namespace(manifest):
                     yield {"type": kind, "object": manifest}
 
     def of_namespace(self, manifest: Manifest) -> bool:

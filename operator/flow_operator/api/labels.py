@@ -15,6 +15,7 @@ DEPLOYMENT_NAME = f"{GROUP}/deployment"
 INPUTS = f"{GROUP}/inputs"
 REBUILD = f"{GROUP}/rebuild"
 SCHEDULED_AT = f"{GROUP}/scheduled-at"  # of a run: the tick that started it
+BACKFILL = f"{GROUP}/backfill"  # of a run: somebody filled in its tick; the schedule's policies are not about it
 REPLACES = f"{GROUP}/replaces"  # of a run: earlier ones of its schedule are cancelled for it
 PROJECT = f"{GROUP}/project"  # of a Namespace and of what is deployed into it: the slug of the project's name
 PROJECT_NAME = f"{GROUP}/project-name"  # annotation of the Namespace: the name as it was written

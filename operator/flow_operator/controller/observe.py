@@ -42,7 +42,8 @@ def observe_run(store: Store, run: Manifest, refused: str | None) -> ObservedRun
 def _siblings(store: Store, run: Manifest) -> tuple[Manifest, ...]:
     """Return the runs of the schedule that a run is of, itself included; none if it is of none."""
     uid = labels_of(run).get(labels.DEPLOYMENT_UID)
-    found = runs_of(store, uid, run["metadata"]["namespace"]) if uid else ()
+    of_deployment = runs_of(store, uid, run["metadata"]["namespace"]) if uid else ()
+    found = tuple(each for each in of_deployment if not schedule.was_backfilled(each))
     return found if any(each["metadata"]["uid"] == run["metadata"]["uid"] for each in found) else ()
 
 
@@ -76,7 +77,7 @@ def observe_deployment(
 
 
 def runs_of(store: Store, uid: str, namespace: str) -> tuple[Manifest, ...]:
-    """Return the runs that a deployment's schedule started; a label alone, which anybody may write, makes none."""
+    """Return the runs of a deployment's ticks; a label alone, which anybody may write, makes none."""
     return tuple(
         each
         for each in store.children(uid, "FlowRun")

@@ -82,7 +82,8 @@ def attend(
     ready: bool,
 ) -> Agenda:
     """Return what to do about a deployment's schedule. Until the deployment is Ready, a tick waits for it."""
-    active = [each["metadata"]["name"] for each in _by_tick(runs) if _phase(each) not in FINISHED]
+    own = [each for each in runs if not was_backfilled(each)]
+    active = [each["metadata"]["name"] for each in _by_tick(own) if _phase(each) not in FINISHED]
     kept = {key: status[key] for key in ("lastScheduleTime",) if key in status}
     told: dict[str, Any] = {**kept, **({"active": active[-MOST_ACTIVE:]} if active else {})}
     schedule = spec.schedule
@@ -90,10 +91,10 @@ def attend(
         return Agenda(fields=told)
     handled = _handled(deployment, schedule, status.get("schedule") or {}, runs, now)
     told["schedule"] = {"inputs": _inputs(schedule), "handled": stamp(handled)}
-    started = _newly_started(runs, status.get("lastScheduleTime"))
+    started = _newly_started(own, status.get("lastScheduleTime"))
     if started:
         told["lastScheduleTime"] = started[-1]["metadata"]["annotations"][labels.SCHEDULED_AT]
-    known = Agenda(fields=told, delete=_surplus(schedule, runs), announce=tuple(_started(each) for each in started))
+    known = Agenda(fields=told, delete=_surplus(schedule, own), announce=tuple(_started(each) for each in started))
     if why := wrong(spec, status.get("flow"), now):
         return replace(known, condition=("False", why.reason, diagnosis.sentence(why)))
     if schedule.suspend:
@@ -224,6 +225,11 @@ def tick_of(run: Manifest) -> datetime | None:
     return moment if moment and moment.tzinfo else None
 
 
+def was_backfilled(run: Manifest) -> bool:
+    """Return whether somebody filled in a run's tick: it is the record of that tick, and none of the schedule's own."""
+    return labels.BACKFILL in (run["metadata"].get("labels") or {})
+
+
 def replaced_by(run: Manifest, runs: Sequence[Manifest]) -> str | None:
     """Return the latest later run of the same schedule that wants this one cancelled."""
     later = [each for each in runs if _tick(each) > _tick(run) and wants_room(each)]
@@ -244,7 +250,15 @@ def wants_room(run: Manifest) -> bool:
 
 
 def run_of(deployment: Manifest, schedule: Schedule, tick: datetime) -> Manifest:
-    """Return the FlowRun of a tick. It belongs to the deployment, as a CronJob's Jobs do to it."""
+    """Return the FlowRun of a tick."""
+    run = tick_manifest(deployment, tick, schedule.parameters or {})
+    if schedule.concurrency_policy == "Replace":
+        run["metadata"]["annotations"][labels.REPLACES] = "earlier-runs"
+    return run
+
+
+def tick_manifest(deployment: Manifest, tick: datetime, parameters: dict[str, Any]) -> Manifest:
+    """Return a FlowRun for a tick. It belongs to the deployment, as a CronJob's Jobs do to it."""
     meta = deployment["metadata"]
     return {
         "apiVersion": labels.API_VERSION,
@@ -253,14 +267,8 @@ def run_of(deployment: Manifest, schedule: Schedule, tick: datetime) -> Manifest
             "name": names.scheduled_run(meta["name"], int(tick.timestamp()) // 60),
             "namespace": meta["namespace"],
             "labels": names.scheduled_labels(meta["name"], meta["uid"]),
-            "annotations": {
-                labels.SCHEDULED_AT: stamp(tick),
-                **({labels.REPLACES: "earlier-runs"} if schedule.concurrency_policy == "Replace" else {}),
-            },
+            "annotations": {labels.SCHEDULED_AT: stamp(tick)},
             "ownerReferences": [names.owner("FlowDeployment", meta["name"], meta["uid"])],
         },
-        "spec": {
-            "deployment": meta["name"],
-            **({"parameters": schedule.parameters} if schedule.parameters else {}),
-        },
+        "spec": {"deployment": meta["name"], **({"parameters": parameters} if parameters else {})},
     }

@@ -7,6 +7,7 @@ minute or hour with a star runs by what the clock shows: never in the skipped ho
 
 from __future__ import annotations
 
+import heapq
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -91,6 +92,17 @@ def latest(line: str, zone: tzinfo, after: datetime, until: datetime) -> datetim
         else:
             low, high = step, middle
     return low
+
+
+def between(lines: Iterable[str], zone: tzinfo, first: datetime, last: datetime) -> Iterator[datetime]:
+    """Yield the moments that have a tick of any line, from one moment to another, both included."""
+    just_before, previous = first.astimezone(UTC) - timedelta(microseconds=1), None
+    for tick in heapq.merge(*(stream(each, zone, just_before) for each in lines)):
+        if tick > last:
+            return
+        if tick != previous:
+            yield tick
+        previous = tick
 
 
 def first_of(lines: Iterable[str], zone: tzinfo, after: datetime) -> datetime | None:

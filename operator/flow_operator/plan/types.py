@@ -78,7 +78,7 @@ class ObservedDeployment:
     checks: tuple[Manifest, ...] = ()
     config_maps: tuple[Manifest, ...] = ()
     ca_bundle: str | None = None
-    runs: tuple[Manifest, ...] = ()  # FlowRuns that the schedule started
+    runs: tuple[Manifest, ...] = ()  # FlowRuns of its ticks: the schedule's, and those somebody filled in
     run_refused: str | None = None  # why the API server refused the last of them
     pinned_config_maps: frozenset[str] = field(default_factory=frozenset)  # code that unfinished runs mount
     refused: str | None = None

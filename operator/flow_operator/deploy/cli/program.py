@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NAME = "kubectl flow"
-COMMANDS = ("deploy", "render", "project", "run", "logs", "status", "cancel", "explain", "completion")
+COMMANDS = ("deploy", "render", "project", "run", "logs", "status", "cancel", "backfill", "explain", "completion")
 DEBUG = "FLOW_OPERATOR_DEBUG"
 EXIT_CODES = """\b
 Exit codes: 0 done; 1 the run or the deployment failed; 2 no such option, file, name or parameter; 3 no cluster, or no
