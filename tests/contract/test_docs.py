@@ -22,7 +22,7 @@ from flow_operator.api.flow_deployment import DEFAULT_CALLBACK_TIMEOUT, DEFAULT_
 from flow_operator.api.labels import API_VERSION
 from flow_operator.controller import http
 from flow_operator.images.errors import BuildError
-from flow_operator.plan import clean_up, dask_health, healing, pinned
+from flow_operator.plan import clean_up, dask_health, healing, pinned, retries
 from flow_operator.plan import deployment as deployment_plan
 from flow_operator.plan import run as run_plan
 from flow_operator.plan.types import ObservedDeployment, ObservedRun
@@ -131,11 +131,11 @@ NOT_REASONS = {
     *("ConfigMap", "DaskAutoscaler", "DaskCluster", "Deployment", "FlowDeployment", "FlowRun", "Pod", "ClusterIP"),
     *("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError", "OOMKilled"),
     *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"),
-    *("NodeLost", "NodeShutdown", "Preempting", "Terminated", "PodScheduled", "ReplicaFailure", "Completed"),
+    *("NodeShutdown", "Preempting", "Terminated", "PodScheduled", "ReplicaFailure", "Completed"),
     *("True", "False", "Unknown", "Normal", "Warning", "Failed", "Skipped"),
     *("File", "FallbackToLogsOnError", "Never", "Always", "OnFailure", "IfNotPresent", "RuntimeDefault", "Background"),
     *("ALL", "TCP", "HOME", "TMPDIR", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "Local", "LocalDask", "Dask"),
-    *("WorkerLog", "Seconds", "Finished"),
+    *("WorkerLog", "Seconds", "Finished", "Limit", "DisruptionTarget"),
     *("ImportError", "NameError", "AttributeError", "SyntaxError", "IndentationError", "TabError", "Layers", "Docker"),
     *("ModuleNotFoundError", "Refused"),
     *("Allow", "Forbid", "Replace", "Now"),
@@ -188,7 +188,10 @@ def test_a_listed_reason_has_a_meaning_and_a_remedy() -> None:
 
 CONDITIONS = {
     "flowdeployment.md": (words.READY, words.RECONCILING, words.STALLED, words.BUILT, words.VERIFIED, words.SCHEDULED),
-    "flowrun.md": (words.READY, words.RECONCILING, words.STALLED, words.SET_UP, words.STARTED, words.SUCCEEDED),
+    "flowrun.md": (
+        *(words.READY, words.RECONCILING, words.STALLED, words.SUSPENDED),
+        *(words.SET_UP, words.STARTED, words.SUCCEEDED),
+    ),
 }
 
 
@@ -227,12 +230,17 @@ def runs() -> dict[str, Manifest]:
     done = m.ended(ended, "flow-hooks", message=receipt)
     raised = m.ended(done, code=1, message=json.dumps({"state": "Failed", "reason": "FlowRaised"}))
     unpullable = m.waiting(pod, "ErrImagePull")
-    given_up = decided(begun, ObservedRun(runner=unpullable), after=70)
+    once = decided(m.a_run(infrastructureBackoffLimit=0), ObservedRun(deployment=ready))
+    given_up = decided(once, ObservedRun(runner=unpullable), after=70)
     stopped = m.ended(done, code=79, message=json.dumps({"state": "Failed", "reason": "Stopped"}))
     stopped["metadata"]["deletionTimestamp"] = m.at(5)
     wished = {**begun, "spec": {**begun["spec"], "cancel": "Graceful"}}
+    retrying = decided(begun, ObservedRun(runner_gone=True))
     return {
         "Pending": pending,
+        "Suspended": decided(m.a_run(suspend=True), ObservedRun(deployment=ready)),
+        "Retrying": retrying,
+        "Cancelled, between two attempts": decided({**retrying, "spec": wished["spec"]}, ObservedRun()),
         "SettingUp": begun,
         "Running": decided(begun, ObservedRun(runner=running, runners=(running,))),
         "Finishing": decided(begun, ObservedRun(runner=ended, runners=(ended,))),
@@ -244,6 +252,15 @@ def runs() -> dict[str, Manifest]:
         "Cancelled, before it began": decided(wished, ObservedRun()),
         "Cancelled": decided(wished, ObservedRun(runner=stopped, runners=(stopped,))),
     }
+
+
+def test_the_table_of_budgets_is_true() -> None:
+    infrastructure, never, flow = table("flowrun.md", "budgets")
+    assert set(code(infrastructure[1])) == retries.INFRASTRUCTURE
+    assert set(code(never[1])) == retries.NEVER
+    assert {retries.budget_of(reason) for reason in code(flow[1])} == {"flow"}
+    for row, budget in ((infrastructure, "infrastructure"), (flow, "flow")):
+        assert row[0] == f"`{retries.LIMITS[budget][0]}`, default {retries.LIMITS[budget][1]}"  # type: ignore[index]
 
 
 def looked_at(deployment: Manifest, seen: ObservedDeployment) -> Manifest:

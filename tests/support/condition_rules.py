@@ -22,6 +22,7 @@ def _rules(
         return by_type.get(kind, {}).get("status") == value
 
     phase = status.get("phase")
+    is_run = manifest["kind"] == "FlowRun"
     ready = by_type.get("Ready")
     generation = manifest["metadata"]["generation"]
     explained = {"Reconciling", "Stalled"} & set(by_type)
@@ -42,6 +43,11 @@ def _rules(
         ("a run that did not succeed has a diagnosis", phase in UNSUCCESSFUL and not status.get("diagnosis")),
         ("a finished run has a completionTime", phase in FINISHED and not status.get("completionTime")),
         ("an unfinished run has none", phase is not None and phase not in FINISHED and "completionTime" in status),
+        ("phase Suspended means Suspended=True", (phase == "Suspended") != is_("Suspended", "True") and is_run),
+        ("a run that retries says when", (phase == "Retrying") != ("nextAttemptTime" in status)),
+        ("between two attempts nothing is set up", phase in ("Retrying", "Suspended") and "SetUp" in by_type),
+        ("what is over has an outcome", any(not each.get("outcome") for each in status.get("attempts", ()))),
+        ("a finished run ends nothing any more", phase in FINISHED and "ending" in status),
         ("phase Running means Started=True", phase == "Running" and not is_("Started", "True")),
         ("a diagnosis has a remedy", bool(status.get("diagnosis")) and not status["diagnosis"].get("remedy")),
     ]  # fmt: skip

@@ -94,6 +94,7 @@ watchNamespaces: {{- .Values.watchNamespaces | toYaml | nindent 2 }}
 labels: {{- .Values.labels | toYaml | nindent 2 }}
 imagePullSecrets: {{- .Values.imagePullSecrets | toYaml | nindent 2 }}
 leaderElection: {{- set (deepCopy .Values.leaderElection) "namespace" .Release.Namespace | toYaml | nindent 2 }}
+retries: {{- .Values.retries | toYaml | nindent 2 }}
 daskOperator:
   present: {{ or .Values.daskOperator.install .Values.daskOperator.present }}
 builder: {{- .Values.builder | toYaml | nindent 2 }}

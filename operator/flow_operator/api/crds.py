@@ -70,6 +70,8 @@ FLOW_RUN = Kind(
         ("Workers", "integer", ".status.workers.ready", 0),
         ("Duration", "string", ".status.duration", 0),
         ("Result", "string", ".status.result", 0),
+        ("Attempt", "integer", ".status.attempt", 1),
+        ("Next", "string", ".status.nextAttemptTime", 1),
         ("Pod", "string", ".status.pod", 1),
         ("Message", "string", _condition("Ready", "message"), 1),
         ("Age", "date", ".metadata.creationTimestamp", 0),

@@ -571,6 +571,16 @@ class RunSettings(Model):
         description="Longest time in seconds before the flow's process begins; then the run fails with the reason "
         "it was waiting for. Default 600.",
     )
+    backoff_limit: Annotated[int, Field(ge=0, le=100)] | None = Field(
+        default=None,
+        description="How often the flow is tried again after failures of its own: it raised, exited, or took too much "
+        "memory. Default 0.",
+    )
+    infrastructure_backoff_limit: Annotated[int, Field(ge=0, le=100)] | None = Field(
+        default=None,
+        description="How often the flow is tried again after failures that are not its own: its pod was evicted or "
+        "deleted, its node or Dask scheduler lost, its image not pulled. Default 3.",
+    )
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = Field(
         default=None,
         description="Time in seconds after which a finished run's pods are deleted. The FlowRun itself stays. "
@@ -589,6 +599,8 @@ class RunSettings(Model):
 
 
 DEFAULT_PRE_RUNNING_DEADLINE = 600
+DEFAULT_BACKOFF_LIMIT = 0
+DEFAULT_INFRASTRUCTURE_BACKOFF_LIMIT = 3
 DEFAULT_STOP_GRACE = 10
 DEFAULT_CALLBACK_TIMEOUT = 30
 

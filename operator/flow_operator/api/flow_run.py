@@ -10,7 +10,9 @@ from .conditions import Condition
 from .flow_deployment import Diagnosis, Environment, RunSettings
 from .model import FREE_FORM, DNSName, FreeObject, FreeObjects, LongText, Model, Text, rule, rules
 
-Phase = Literal["Pending", "SettingUp", "Running", "Finishing", "Succeeded", "Failed", "Cancelled"]
+Phase = Literal[
+    "Pending", "Suspended", "SettingUp", "Running", "Finishing", "Retrying", "Succeeded", "Failed", "Cancelled"
+]  # fmt: skip
 FINISHED: frozenset[str] = frozenset({"Succeeded", "Failed", "Cancelled"})
 
 
@@ -26,7 +28,7 @@ def _immutable(*fields: str) -> list[dict[str, str]]:
 
 
 class FlowRunSpec(RunSettings):
-    """Desired state of a FlowRun; immutable but for cancel."""
+    """Desired state of a FlowRun; immutable but for suspend and cancel."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -36,7 +38,7 @@ class FlowRunSpec(RunSettings):
                 "parameters are immutable: create another FlowRun",
             ),
             *_immutable("activeDeadlineSeconds", "preRunningDeadlineSeconds", "ttlSecondsAfterFinished"),
-            *_immutable("stopGraceSeconds", "callbackTimeoutSeconds"),
+            *_immutable("stopGraceSeconds", "callbackTimeoutSeconds", "backoffLimit", "infrastructureBackoffLimit"),
             rule(
                 "!has(oldSelf.cancel) || (has(self.cancel) && (self.cancel == oldSelf.cancel || self.cancel == 'Now'))",
                 "cancel cannot be taken back; it may go from Graceful to Now",
@@ -50,9 +52,14 @@ class FlowRunSpec(RunSettings):
     parameters: FreeObject | None = Field(
         default=None, description="Values of the flow's parameters; they win over the deployment's."
     )
+    suspend: bool | None = Field(
+        default=None,
+        description="While true, nothing of the run is there: a run that has not begun waits, a running one is stopped "
+        "as by a graceful cancel. Set to false, it goes on with another attempt. May be set at any time.",
+    )
     cancel: Literal["Graceful", "Now"] | None = Field(
         default=None,
-        description="Ends the run; the only field that may be set later. Graceful: the flow gets SIGTERM and time to "
+        description="Ends the run; may be set at any time. Graceful: the flow gets SIGTERM and time to "
         "stop, then on_exit runs. Now: one second for both.",
     )
 
@@ -87,7 +94,7 @@ class HookStatus(Model):
     message: Text | None = Field(default=None, description="Why it failed or was skipped.")
 
 
-Outcome = Literal["Succeeded", "Failed", "Cancelled"]
+Outcome = Literal["Succeeded", "Failed", "Suspended", "Cancelled"]
 
 
 class Attempt(Model):
@@ -100,6 +107,16 @@ class Attempt(Model):
     outcome: Outcome = Field(description="How it ended.")
     reason: Text | None = Field(default=None, description="Why it did not succeed, in one word.")
     message: LongText | None = Field(default=None, description="Why it did not succeed, in a sentence.")
+    hooks: list[HookStatus] = Field(
+        default_factory=list, max_length=4, description="Outcome of its callbacks, once another attempt has begun."
+    )
+
+
+class Retries(Model):
+    """Attempts that were paid for, by budget."""
+
+    flow: int = Field(default=0, description="By backoffLimit.")
+    infrastructure: int = Field(default=0, description="By infrastructureBackoffLimit.")
 
 
 class EndingStatus(Model):
@@ -119,7 +136,7 @@ class FlowRunStatus(Model):
         default_factory=list,
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-        description="Ready, Reconciling, Stalled (kstatus); SetUp, Started, Succeeded.",
+        description="Ready, Reconciling, Stalled (kstatus); Suspended, SetUp, Started, Succeeded.",
     )
     observed_generation: int | None = Field(default=None, description="Generation this status speaks of.")
     phase: Phase | None = Field(default=None, description="Where the run is; a summary of the conditions.")
@@ -136,6 +153,9 @@ class FlowRunStatus(Model):
         default_factory=list, max_length=20, description="Attempts that are over, the last 20, oldest first."
     )
     ending: EndingStatus | None = Field(default=None, description="How the current attempt ends, until it has.")
+    retries: Retries | None = Field(default=None, description="How many attempts were paid for after failures.")
+    next_attempt_time: Text | None = Field(default=None, description="When the next attempt begins.")
+    resume_time: Text | None = Field(default=None, description="When the run was last resumed.")
     start_time: Text | None = Field(default=None, description="When the flow's process began.")
     completion_time: Text | None = Field(default=None, description="When the run ended.")
     duration: Text | None = Field(default=None, description="From start to completion.")

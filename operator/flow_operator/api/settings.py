@@ -56,6 +56,12 @@ class Resources(_Setting):
     resources: dict[str, Any] = Field(default_factory=dict)
 
 
+class Retries(_Setting):
+    """How long a run waits between two attempts."""
+
+    backoff_seconds: float = Field(default=10.0, gt=0)  # after the first failure; doubles with each
+
+
 class DaskOperator(_Setting):
     """Whether dask-kubernetes' controller is there."""
 
@@ -83,6 +89,7 @@ class Settings(_Setting):
     labels: tuple[str, ...] = ()
     image_pull_secrets: tuple[str, ...] = ()
     leader_election: LeaderElection = LeaderElection()
+    retries: Retries = Retries()
     dask_operator: DaskOperator = DaskOperator()
     builder: Resources = Resources()
     runner: Resources = Resources()

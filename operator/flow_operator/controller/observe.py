@@ -21,18 +21,22 @@ def observe_run(store: Store, run: Manifest, refused: str | None) -> ObservedRun
     attempt = str((run.get("status") or {}).get("attempt", 0))
     pods = store.children(uid, "Pod")
     runners = tuple(each for each in pods if labels_of(each)[labels.COMPONENT] == labels.RUNNER)
-    current = next((each for each in runners if labels_of(each).get(labels.ATTEMPT) == attempt), None)
-    gone = store.last_words(uid) if current is None else None
+    current = next((each for each in runners if _is_of(attempt, each)), None)
+    gone = store.last_words(uid, attempt) if current is None else None
+    clusters, autoscalers = store.children(uid, "DaskCluster"), store.children(uid, "DaskAutoscaler")
     siblings = _siblings(store, run)
     return ObservedRun(
         deployment=store.get(Key("FlowDeployment", namespace, run["spec"]["deployment"])),
         runner=current or (gone if gone and verdict.terminated(gone) else None),
         runner_gone=gone is not None,
         runners=runners,
-        cluster=_only(store.children(uid, "DaskCluster"), attempt),
-        autoscaler=_only(store.children(uid, "DaskAutoscaler"), attempt),
-        dask_pods=tuple(each for each in pods if labels_of(each)[labels.COMPONENT] == labels.DASK),
-        dask_deployments=tuple(store.children(uid, "Deployment")),
+        cluster=_only(clusters, attempt),
+        autoscaler=_only(autoscalers, attempt),
+        earlier=tuple(each for each in (*autoscalers, *clusters) if not _is_of(attempt, each)),
+        dask_pods=tuple(
+            each for each in pods if labels_of(each)[labels.COMPONENT] == labels.DASK and _is_of(attempt, each)
+        ),
+        dask_deployments=tuple(each for each in store.children(uid, "Deployment") if _is_of(attempt, each)),
         refused=refused,
         replaced_by=schedule.replaced_by(run, siblings) if siblings else None,
         replaces=schedule.replaces(run, siblings) if siblings else None,
@@ -47,8 +51,12 @@ def _siblings(store: Store, run: Manifest) -> tuple[Manifest, ...]:
     return found if any(each["metadata"]["uid"] == run["metadata"]["uid"] for each in found) else ()
 
 
+def _is_of(attempt: str, child: Manifest) -> bool:
+    return labels_of(child).get(labels.ATTEMPT) == attempt
+
+
 def _only(found: list[Manifest], attempt: str) -> Manifest | None:
-    return next((each for each in found if labels_of(each).get(labels.ATTEMPT) == attempt), None)
+    return next((each for each in found if _is_of(attempt, each)), None)
 
 
 def observe_deployment(

@@ -76,7 +76,8 @@ class Reconciler:
         status, meta = found.get("status") or {}, found["metadata"]
         name = status.get("pod", "")
         asks = is_true(status, STARTED) or "ending" in status
-        if not asks or status.get("phase") in FINISHED or self._store.last_words(meta["uid"]):
+        last_words = self._store.last_words(meta["uid"], str(status.get("attempt")))
+        if not asks or status.get("phase") in FINISHED or last_words:
             return
         if self._store.get(Key("Pod", meta["namespace"], name)) is not None:
             return

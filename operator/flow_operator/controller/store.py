@@ -40,7 +40,7 @@ class Store:
         self._objects: dict[Key, Manifest] = {}
         self._children: dict[str, set[Key]] = defaultdict(set)  # by UID of the owner
         self._runs_children: dict[tuple[str, str], set[Key]] = defaultdict(set)  # by namespace and run name
-        self._gone: dict[str, Manifest] = {}  # last words of deleted runner pods, by UID of the run
+        self._gone: dict[tuple[str, str], Manifest] = {}  # last words of deleted runner pods, by UID and attempt
 
     def put(self, manifest: Manifest) -> bool:
         """Keep an object; return whether it is news."""
@@ -55,8 +55,8 @@ class Store:
             self._unindex(key, old)
         self._objects[key] = manifest
         self._index(key, manifest)
-        if key.kind == "FlowRun" and (manifest.get("status") or {}).get("phase") in FINISHED:
-            self._gone.pop(manifest["metadata"]["uid"], None)  # the verdict is written
+        if key.kind == "FlowRun":
+            self._forget_last_words(manifest)
         return True
 
     def remove(self, manifest: Manifest) -> bool:
@@ -69,10 +69,18 @@ class Store:
         self._unindex(key, old)
         owned = labels_of(manifest)
         if owned.get(labels.COMPONENT) == labels.RUNNER and not self._finished(key.namespace, owned):
-            self._gone[owned[labels.RUN_UID]] = manifest
+            self._gone[owned[labels.RUN_UID], owned.get(labels.ATTEMPT, "")] = manifest
         if key.kind == "FlowRun":
-            self._gone.pop(manifest["metadata"]["uid"], None)
+            self._forget_last_words(manifest, all_of_them=True)
         return True
+
+    def _forget_last_words(self, run: Manifest, *, all_of_them: bool = False) -> None:
+        """The verdict of a finished run is written, and so is that of every attempt before the current one."""
+        uid, status = run["metadata"]["uid"], run.get("status") or {}
+        over = all_of_them or status.get("phase") in FINISHED
+        for each in [each for each in self._gone if each[0] == uid]:
+            if over or int(each[1] or 0) < status.get("attempt", 0):
+                del self._gone[each]
 
     def _finished(self, namespace: str, owned: dict[str, str]) -> bool:
         run = self._objects.get(Key("FlowRun", namespace, owned[labels.RUN_NAME]))
@@ -82,9 +90,9 @@ class Store:
         """Return an object, or None."""
         return self._objects.get(key)
 
-    def last_words(self, run_uid: str) -> Manifest | None:
-        """Return the runner pod of a run as it was when it was deleted, or None."""
-        return self._gone.get(run_uid)
+    def last_words(self, run_uid: str, attempt: str) -> Manifest | None:
+        """Return the runner pod of a run's attempt as it was when it was deleted, or None."""
+        return self._gone.get((run_uid, attempt))
 
     def children(self, uid: str, kind: str) -> list[Manifest]:
         """Return the children of an object, of one kind, by name."""

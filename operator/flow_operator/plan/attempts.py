@@ -1,30 +1,58 @@
 """The end of an attempt: one door, whichever way it ends.
 
 Its outcome is written to status before anything of it is stopped. Then, in this order: none of its pods may run
-any more (the fence); callbacks that its pod could not run are run; and only then what follows is told.
+any more (the fence); callbacks that its pod could not run are run; and only then comes what follows: the end of the
+run, a pause before another attempt, or a suspension.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..api import conditions as words
 from ..api.flow_deployment import Diagnosis
-from . import diagnosis, fallback, fence, stopping, verdict
+from . import diagnosis, fallback, fence, retries, stopping, verdict
+from .runner_pod import runner_name
 from .times import duration, seconds_since, stamp
+from .types import Announcement
 
 if TYPE_CHECKING:
     from .case import Case
+    from .stopping import Wish
     from .types import Manifest
 
-Outcome = Literal["Succeeded", "Failed", "Cancelled"]
+Outcome = Literal["Succeeded", "Failed", "Suspended", "Cancelled"]
 # What a person reads while the pods of an attempt are being stopped.
-STOPPING = {"Succeeded": "Stopping", "Failed": "Stopping", "Cancelled": "Cancelling"}
+STOPPING = {"Succeeded": "Stopping", "Failed": "Stopping", "Suspended": "Suspending", "Cancelled": "Cancelling"}
 # What the pod's own end adds to why it was stopped; the rest (Stopped, Killed, …) only says the same again.
 TELLING = frozenset({"HooksLost", "OnStartFailed", "OnExitFailed"})
 # Attempts that status remembers.
 MOST = 20
+# What status says of one attempt, and not of the next.
+OF_ONE = ("startTime", "stages", "workers", "result", "resultOmitted", "error", "hooks", "diagnosis", "nextAttemptTime")
+
+
+def under_way(status: dict[str, Any]) -> bool:
+    """Return whether an attempt has begun and is not over."""
+    over = status.get("attempts") or ()
+    return bool(status.get("attempt")) and not (over and over[-1]["number"] == status["attempt"])
+
+
+def begin(case: Case, number: int) -> None:
+    """Record that an attempt begins, before anything of it is made."""
+    if hooks := case.status.get("hooks"):
+        *earlier, last = case.status["attempts"]
+        case.status["attempts"] = [*earlier, {**last, "hooks": hooks}]
+    for field in OF_ONE:
+        case.status.pop(field, None)
+    case.status["attempt"] = number
+    case.status["pod"] = runner_name(case.run, number)
+    case.status["phase"] = "SettingUp"
+    case.conditions.set(words.SUCCEEDED, "Unknown", "Running", "The run has not ended.")
+    case.conditions.set(words.SET_UP, "Unknown", "SettingUp", "The run's pods are being made.")
+    case.setting_up()
 
 
 @dataclass(frozen=True)
@@ -63,32 +91,40 @@ def failed(case: Case, why: Diagnosis) -> bool:
     return _end(case, Ending("Failed", stamp(case.now), why))
 
 
-def cancelled(case: Case, why: Diagnosis) -> bool:
-    """End the attempt because somebody wishes that the run ends."""
-    return _end(case, Ending("Cancelled", stamp(case.now), why))
+def stopped(case: Case, wish: Wish, how: str) -> bool:
+    """End the attempt, or the run where there is none, because somebody wishes it."""
+    return _end(case, Ending(wish.outcome, stamp(case.now), wish.diagnosis(how)))
 
 
 def _end(case: Case, ending: Ending) -> bool:
     case.create = case.delete = ()
-    if case.status.get("attempt"):
+    if under_way(case.status):
         case.status.setdefault("ending", ending.to_status())
         return close(case)
-    return _conclude(case, ending)  # there was no attempt
+    return _suspend(case) if ending.outcome == "Suspended" else _conclude(case, ending)
 
 
 def close(case: Case) -> bool:
     """Carry out the end of an attempt that was decided, as far as the world allows it now."""
     ending = _with_the_pods_word(case, Ending.read(case.status["ending"]))
+    payer = _payer(case, ending)
+    goes_on = payer is not None or ending.outcome == "Suspended"
     if living := fence.living(case.seen):
-        lost = [each for each in living if (left := fence.patience_left(each, case.now)) is not None and left <= 0]
-        if len(lost) < len(living):
+        patience = [fence.patience_left(each, case.now) for each in living]
+        if any(left is None or left > 0 for left in patience):
             return _stop(case, ending, living)
-        ending = ending.adding(node_lost(lost[0]))
+        lost, longest = node_lost(living[0]), min(left or 0.0 for left in patience)
+        if goes_on and (left := case.pinned.pre_running_deadline + longest) > 0:
+            return _hold(case, lost, left)
+        goes_on = False  # what may still run forbids another attempt, for ever
+        ending = Ending("Failed", ending.time, lost) if ending.outcome == "Suspended" else ending.adding(lost)
     elif fallback.owed(case):
         return True
     del case.status["ending"]
     _remember(case, ending)
-    return _conclude(case, ending)
+    if not goes_on:
+        return _conclude(case, ending)
+    return _suspend(case) if payer is None else _retry(case, ending, payer)
 
 
 def _with_the_pods_word(case: Case, ending: Ending) -> Ending:
@@ -104,7 +140,17 @@ def _with_the_pods_word(case: Case, ending: Ending) -> Ending:
     why = verdict.failure(pod, main, report, hooks, declared=case.pinned.callbacks)
     if why is None:
         return Ending("Succeeded", ending.time)
-    return ending.adding(why) if ending.outcome == "Cancelled" and why.reason in TELLING else ending
+    if ending.why and ending.why.reason == "HooksLost":
+        return Ending("Failed", ending.time, why)  # what the flow came to is more than that its callbacks are silent
+    return ending.adding(why) if ending.outcome != "Failed" and why.reason in TELLING else ending
+
+
+def _payer(case: Case, ending: Ending) -> retries.Budget | None:
+    """Return the budget that pays for another attempt; None: there will be none."""
+    ends = case.wish is not None and case.wish.outcome == "Cancelled"
+    if ending.outcome != "Failed" or ending.why is None or ends:
+        return None
+    return retries.payer(ending.why.reason, case.pinned.bounds, case.status.get("retries", {}))
 
 
 def _stop(case: Case, ending: Ending, living: tuple[Manifest, ...]) -> bool:
@@ -125,6 +171,14 @@ def _stop(case: Case, ending: Ending, living: tuple[Manifest, ...]) -> bool:
     because = ending.why.message if ending.why else "its flow has ended."
     name = living[0]["metadata"]["name"]
     case.conditions.working(STOPPING[ending.outcome], f"Pod {name} is being stopped: {because}")
+    return True
+
+
+def _hold(case: Case, lost: Diagnosis, left: float) -> bool:
+    """Wait a while for the word that a lost pod runs no more: another attempt must not begin beside it."""
+    said = f"{lost.message} The run goes on once the node is back or removed."
+    case.blocked(lost.model_copy(update={"message": said}))
+    case.look_again(left)
     return True
 
 
@@ -152,12 +206,66 @@ def _remember(case: Case, ending: Ending) -> None:
     case.status["attempts"] = [*case.status.get("attempts", ()), attempt][-MOST:]
 
 
+def _retry(case: Case, ending: Ending, payer: retries.Budget) -> bool:
+    """Let the run wait for its next attempt."""
+    assert ending.why is not None, "a failure has a reason"  # noqa: S101
+    spent = case.status.get("retries", {})
+    seconds, number = retries.backoff(spent, case.settings.retries.backoff_seconds), case.status["attempt"]
+    case.status["retries"] = {**spent, payer: spent.get(payer, 0) + 1}
+    case.status["nextAttemptTime"] = stamp(case.now + timedelta(seconds=seconds))
+    field, limit = retries.limit_of(payer, case.pinned.bounds)
+    said = f"Attempt {number} failed: {ending.why.message} Attempt {number + 1} begins in {duration(seconds)}"
+    said = f"{said} ({field}: {case.status['retries'][payer]} of {limit})."
+    _pause(case, "Retrying")
+    case.status["diagnosis"] = ending.why.to_wire()
+    case.conditions.set(words.SUCCEEDED, "Unknown", "Retrying", "The run has not ended: there will be another attempt.")
+    case.conditions.working(ending.why.reason, said)
+    case.announce = (*case.announce, Announcement("Warning", ending.why.reason, said))
+    case.look_again(seconds)
+    return True
+
+
+def _suspend(case: Case) -> bool:
+    """Let the run wait until somebody resumes it."""
+    said = "Nothing of the run is there: spec.suspend is true."
+    case.status.pop("diagnosis", None)
+    case.status.pop("nextAttemptTime", None)
+    if case.conditions.status(words.SUSPENDED) != "True":
+        case.announce = (*case.announce, Announcement("Normal", "Suspended", said))
+    _pause(case, "Suspended")
+    case.conditions.set(words.SUSPENDED, "True", "Suspended", said)
+    case.conditions.set(words.SUCCEEDED, "Unknown", "Suspended", "The run has not ended: it is suspended.")
+    case.conditions.working("Suspended", said)
+    return True
+
+
+def resume(case: Case) -> None:
+    """Say that the run goes on."""
+    case.status["resumeTime"] = stamp(case.now)
+    case.conditions.drop(words.SUSPENDED)
+    case.announce = (*case.announce, Announcement("Normal", "Resumed", "spec.suspend is no longer true."))
+
+
+def _pause(case: Case, phase: str) -> None:
+    case.status["phase"] = phase
+    case.conditions.drop(words.SET_UP)
+    case.conditions.drop(words.STARTED)
+    _count_no_workers(case)
+
+
+def _count_no_workers(case: Case) -> None:
+    """The cluster goes at once; what was is in peak and computed."""
+    if workers := case.status.get("workers"):
+        case.status["workers"] = {**workers, "desired": 0, "ready": 0}
+
+
 def _conclude(case: Case, ending: Ending) -> bool:
     """Write the end of the run."""
     case.status["phase"] = ending.outcome
     case.create = case.delete = ()  # clean_up deletes what is left
-    if workers := case.status.get("workers"):  # the cluster goes at once; what was is in peak and computed
-        case.status["workers"] = {**workers, "desired": 0, "ready": 0}
+    case.status.pop("nextAttemptTime", None)
+    case.conditions.drop(words.SUSPENDED)
+    _count_no_workers(case)
     case.status["completionTime"] = stamp(case.now)
     began = case.status.get("startTime") or case.status["completionTime"]
     case.status["duration"] = duration(seconds_since(began, case.now))
@@ -167,7 +275,18 @@ def _conclude(case: Case, ending: Ending) -> bool:
         case.conditions.set(words.SUCCEEDED, "True", "Succeeded", message)
         case.conditions.done("Succeeded", message)
         return True
-    case.status["diagnosis"] = ending.why.to_wire()
-    case.conditions.set(words.SUCCEEDED, "False", ending.why.reason, ending.why.message)
-    case.conditions.stuck(ending.why.reason, diagnosis.sentence(ending.why))
+    why = _with_the_budget(case, ending, ending.why)
+    case.status["diagnosis"] = why.to_wire()
+    case.conditions.set(words.SUCCEEDED, "False", why.reason, why.message)
+    case.conditions.stuck(why.reason, diagnosis.sentence(why))
     return True
+
+
+def _with_the_budget(case: Case, ending: Ending, why: Diagnosis) -> Diagnosis:
+    """Return why a run failed with how often it was tried, if it was more than once."""
+    budget = retries.budget_of(why.reason)
+    if ending.outcome != "Failed" or budget is None or not case.status.get("retries", {}).get(budget):
+        return why
+    field, limit = retries.limit_of(budget, case.pinned.bounds)
+    said = f"{why.message} This was attempt {case.status['attempt']}: {field} is {limit}."
+    return why.model_copy(update={"message": said})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import conditions as words
 from . import diagnosis, pinned, stopping, verdict
+from .conditions import Conditions, find
 from .times import duration, seconds_since
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from ..api.flow_deployment import Diagnosis
     from ..api.flow_run import FlowRunSpec
     from ..api.settings import Settings
-    from .conditions import Conditions
     from .types import Announcement, Manifest, ObservedRun, Ref
 
 
@@ -50,6 +50,12 @@ class Case:
         """Return whether the flow's process of this attempt has ended."""
         return self.seen.runner is not None and verdict.terminated(self.seen.runner) is not None
 
+    @property
+    def attempt_began(self) -> str | None:
+        """Return when the current attempt was recorded."""
+        set_up = find({"conditions": self.conditions.to_list()}, words.SET_UP)
+        return set_up["lastTransitionTime"] if set_up else None
+
     def look_again(self, seconds: float) -> None:
         """Ask to be called again, at the earliest of all wishes."""
         seconds = max(seconds, 0.05)
@@ -67,7 +73,8 @@ class Case:
 
     def started(self, pod: Manifest, began: str) -> None:
         """Say that the flow of this attempt has begun."""
-        created = self.run["metadata"]["creationTimestamp"]
+        first = self.status["attempt"] == 1 and "resumeTime" not in self.status
+        created = self.run["metadata"]["creationTimestamp"] if first else self.attempt_began
         self.status["startTime"] = began
         self.status["phase"] = "Running"
         self.status.setdefault("stages", {})["setUp"] = duration(

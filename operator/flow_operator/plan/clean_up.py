@@ -1,4 +1,4 @@
-"""What is left to do for a finished or deleted run: its cluster goes at once, its pods after the TTL."""
+"""What is left of what has ended: the cluster of an attempt goes at once, the pods of a finished run after the TTL."""
 
 from __future__ import annotations
 
@@ -19,17 +19,25 @@ FINALIZER_PATIENCE = 12.0
 
 def clean_up(run: Manifest, seen: ObservedRun, now: datetime) -> Plan:
     """Return what to delete now and when to look again."""
-    dask = [each for each in (seen.autoscaler, seen.cluster) if each]
-    blocked, left = stuck_finalizers(dask, now)
+    dask = leftovers(seen, now, under_way=False)
     expired, ttl = _expired_pods(run, seen, now)
-    waits = [each for each in (left, ttl) if each is not None]
+    waits = [each for each in (dask.again_after, ttl) if each is not None]
     return Plan(
         status=_looked_at(run),
-        delete=(*(Ref.of(each) for each in dask if not _dying(each)), *expired, *_unended(seen)),
-        unblock=blocked,
+        delete=(*dask.delete, *expired, *_unended(seen)),
+        unblock=dask.unblock,
         release=finalizers.done_with(run, seen),
         again_after=min(waits) if waits else None,
     )
+
+
+def leftovers(seen: ObservedRun, now: datetime, *, under_way: bool) -> Plan:
+    """Return what to do about clusters whose attempt is over."""
+    current = () if under_way else (seen.autoscaler, seen.cluster)
+    dask = [each for each in (*current, *seen.earlier) if each]
+    blocked, left = stuck_finalizers(dask, now)
+    gone = tuple(Ref.of(each) for each in dask if not _dying(each))
+    return Plan(delete=gone, unblock=blocked, again_after=left)
 
 
 def _looked_at(run: Manifest) -> dict[str, Any] | None:

@@ -119,6 +119,12 @@ def killed(pod: Manifest, container: str, terminated: dict[str, Any]) -> Diagnos
             f"{memory_limit(pod, container)}.",
             "Raise resources.limits.memory in spec.runner.resources, or process the data in smaller pieces.",
         )
+    if disrupted := _disruption(pod):
+        return diagnosis(
+            "Evicted",
+            f"Pod {name} was evicted: {disrupted}",
+            "Nothing, if the node is well again; a PodDisruptionBudget or a higher priority protects the pod better.",
+        )
     if status.get("reason") in ("Evicted", "Preempting", "NodeLost", "Terminated", "NodeShutdown"):
         return diagnosis(
             "Evicted",
@@ -131,10 +137,17 @@ def killed(pod: Manifest, container: str, terminated: dict[str, Any]) -> Diagnos
             f"Pod {name} ran longer than activeDeadlineSeconds allows.",
             "Raise activeDeadlineSeconds, or make the flow faster.",
         )
+    if not terminated and status.get("phase") == "Failed":
+        said = ": ".join(each for each in (status.get("reason"), status.get("message")) if each)
+        return diagnosis(
+            "RefusedByNode",
+            f"Node {pod['spec'].get('nodeName', 'of the pod')} did not take pod {name}: {said or 'no message'}",
+            "See kubectl describe node: what it has is not what the scheduler took it to have.",
+        )
     if pod["metadata"].get("deletionTimestamp"):
         return diagnosis(
             "RunnerDeleted",
-            f"Pod {name} was deleted while the flow ran.",
+            f"Pod {name} was deleted before its flow had ended.",
             "Create another FlowRun. To end a run, set its spec.cancel; do not delete its pod.",
         )
     return diagnosis(
@@ -142,6 +155,14 @@ def killed(pod: Manifest, container: str, terminated: dict[str, Any]) -> Diagnos
         f"Container {container} of pod {name} ended with exit code {code} without a report.",
         f"Look at its log: kubectl logs {name} -c {container}",
     )
+
+
+def _disruption(pod: Manifest) -> str | None:
+    """Return why the platform took a pod away (a drain, a preemption, a taint, a node that is short or shut down)."""
+    for each in (pod.get("status") or {}).get("conditions") or ():
+        if each["type"] == "DisruptionTarget" and each["status"] == "True":
+            return str(each.get("message") or each.get("reason", "no message"))
+    return None
 
 
 def killed_worker(pod: Manifest, container: str, terminated: dict[str, Any]) -> Diagnosis:

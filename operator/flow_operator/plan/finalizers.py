@@ -30,5 +30,10 @@ def holds(manifest: Manifest) -> bool:
 def done_with(run: Manifest, seen: ObservedRun) -> tuple[Ref, ...]:
     """Return what our finalizers hold although all is told that they wait for."""
     status = run.get("status") or {}
+    over = max((each["number"] for each in status.get("attempts", ())), default=0)
     told = status.get("phase") in FINISHED or run["metadata"].get("deletionTimestamp")
-    return tuple(Ref.of(each) for each in seen.runners if holds(each) and told)
+    return tuple(Ref.of(each) for each in seen.runners if holds(each) and (told or _attempt(each) <= over))
+
+
+def _attempt(pod: Manifest) -> int:
+    return int(pod["metadata"]["labels"].get(labels.ATTEMPT, 0))

@@ -128,7 +128,7 @@ def pin(
 
 def _bounds(run: FlowRunSpec) -> dict[str, Any]:
     every = run.to_wire()
-    return {key: every[key] for key in every if key.endswith(("Seconds", "Finished"))}
+    return {key: every[key] for key in every if key.endswith(("Seconds", "Finished", "Limit"))}
 
 
 def _code(target: build.Target, status: dict[str, Any], spec: FlowDeploymentSpec) -> dict[str, str]:

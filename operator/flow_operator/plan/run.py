@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..api import conditions as words
 from ..api.flow_deployment import DEFAULT_PRE_RUNNING_DEADLINE, Diagnosis
 from ..api.flow_run import FINISHED, FlowRunSpec
-from . import attempts, dask_health, diagnosis, eligible, fence, pinned, stopping, verdict
+from . import attempts, clean_up, dask_health, diagnosis, eligible, fence, finalizers, pinned, stopping, verdict
 from .case import Case
-from .clean_up import clean_up
 from .conditions import Conditions, announcements, find, is_true
 from .dask_cluster import dask_autoscaler, dask_cluster
-from .runner_pod import HOOKS, MAIN, runner_name, runner_pod
+from .runner_pod import HOOKS, MAIN, runner_pod
 from .schedule import tick_of
 from .times import seconds_since, stamp
 from .types import Manifest, ObservedRun, Plan
@@ -40,7 +40,7 @@ def decide(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) 
         return _leave(run, seen, wanted, now)
     old: dict[str, Any] = run.get("status") or {}
     if old.get("phase") in FINISHED or run["metadata"].get("deletionTimestamp"):
-        return clean_up(run, seen, now)
+        return clean_up.clean_up(run, seen, now)
     generation = run["metadata"]["generation"]
     case = Case(
         run=run,
@@ -54,11 +54,17 @@ def decide(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) 
     for check in CHECKS:
         if check(case):
             break
+    over = case.status["phase"] in FINISHED  # then all is cleaned up, once that is told
+    leftovers = Plan() if over else clean_up.leftovers(seen, now, under_way=attempts.under_way(case.status))
+    if leftovers.again_after is not None:
+        case.look_again(leftovers.again_after)
     new = {**case.status, "observedGeneration": generation, "conditions": case.conditions.to_list()}
     return Plan(
         status=new if new != old else None,
         create=case.create,
-        delete=case.delete,
+        delete=(*case.delete, *leftovers.delete),
+        unblock=leftovers.unblock,
+        release=() if over else finalizers.done_with({**run, "status": new}, seen),
         announce=(*case.announce, *announcements(old, new)),
         again_after=case.again_after,
     )
@@ -84,24 +90,37 @@ def it_is_over(case: Case) -> bool:
     return "ending" in case.status and attempts.close(case)
 
 
-def it_is_cancelled(case: Case) -> bool:
-    """Somebody wishes that it ends: its pod is stopped, and the run ends when the pod has."""
+def it_is_to_stop(case: Case) -> bool:
+    """Somebody wishes that it ends, or pauses: its pod is stopped, and what follows comes when that has ended."""
     wish, pod = case.wish, case.seen.runner
     if wish is None:
         return False
-    if not case.status.get("attempt"):
-        return attempts.cancelled(case, wish.diagnosis("before it began"))
+    if not attempts.under_way(case.status):
+        return attempts.stopped(case, wish, _while_it_waited(case))
     if pod is None:
         gone = case.seen.runner_gone or case.conditions.status(words.STARTED) is not None
         left = "and its pod is gone without a verdict" if gone else "before its pod was made"
-        return attempts.cancelled(case, wish.diagnosis(left))
+        return attempts.stopped(case, wish, left)
     if case.main_ended:
         # What the flow came to is told by the pod. Only `Now` cuts its callbacks short.
         case.delete = stopping.stop(pod, now=True) if wish.now and verdict.hooks_report(pod) is None else ()
         return False
     if (pod.get("status") or {}).get("phase") == "Failed":  # refused or evicted by the kubelet
-        return attempts.cancelled(case, wish.diagnosis("before its flow began"))
-    return attempts.cancelled(case, wish.diagnosis(f"in phase {case.status['phase']}"))
+        return attempts.stopped(case, wish, "before its flow began")
+    return attempts.stopped(case, wish, f"in phase {case.status['phase']}")
+
+
+def _while_it_waited(case: Case) -> str:
+    if case.conditions.status(words.SUSPENDED) == "True":
+        return "while it was suspended"
+    return "between two attempts" if case.status.get("attempt") else "before it began"
+
+
+def it_is_resumed(case: Case) -> bool:
+    """Nobody wishes any more that it pauses."""
+    if case.conditions.status(words.SUSPENDED) == "True":
+        attempts.resume(case)
+    return False
 
 
 def it_has_begun(case: Case) -> bool:
@@ -123,12 +142,24 @@ def it_has_begun(case: Case) -> bool:
         return attempts.failed(
             case, dask_health.no_controller("The chart was installed with daskOperator.present=false.")
         )
-    case.status["attempt"] = 1
-    case.status["pod"] = runner_name(case.run, 1)
-    case.status["phase"] = "SettingUp"
-    case.conditions.set(words.SUCCEEDED, "Unknown", "Running", "The run has not ended.")
-    case.conditions.set(words.SET_UP, "Unknown", "SettingUp", "The run's pods are being made.")
-    case.setting_up()
+    attempts.begin(case, 1)
+    return False
+
+
+def it_tries_again(case: Case) -> bool:
+    """The last attempt is over, and it is time for the next: the first is recorded, and nothing of it runs."""
+    if attempts.under_way(case.status):
+        return False
+    left = -seconds_since(case.status.get("nextAttemptTime"), case.now)
+    if left > 0:
+        case.look_again(left)
+        return True
+    if living := fence.living(case.seen):  # a pod that nobody knew of is not left beside another one
+        case.delete = tuple(ref for each in living for ref in stopping.stop(each, now=False))
+        return True
+    attempts.begin(case, case.status["attempt"] + 1)
+    case.seen = replace(case.seen, runner=None, runner_gone=False, cluster=None, autoscaler=None)
+    case.seen = replace(case.seen, dask_pods=(), dask_deployments=())
     return False
 
 
@@ -154,7 +185,8 @@ def _not_free(earlier: str | None) -> Diagnosis | None:
 
 def _wait_to_begin(case: Case, why: Diagnosis) -> bool:
     limit = case.spec.pre_running_deadline_seconds or DEFAULT_PRE_RUNNING_DEADLINE
-    left = limit - seconds_since(case.run["metadata"]["creationTimestamp"], case.now)
+    since = case.status.get("resumeTime") or case.run["metadata"]["creationTimestamp"]
+    left = limit - seconds_since(since, case.now)
     if left <= 0:
         return attempts.failed(case, why)
     case.blocked(why)
@@ -221,8 +253,7 @@ def _lost(case: Case) -> Diagnosis:
 
 def _wait_or_fail(case: Case, why: Diagnosis, patience: float | None = None) -> bool:
     """Show what the run waits for, and end it when its patience is over."""
-    made = find({"conditions": case.conditions.to_list()}, words.SET_UP)
-    since = seconds_since(made["lastTransitionTime"] if made else None, case.now)
+    since = seconds_since(case.attempt_began, case.now)
     limit = min(case.pinned.pre_running_deadline, patience or case.pinned.pre_running_deadline)
     if since >= limit:
         return attempts.failed(case, why)
@@ -266,9 +297,7 @@ def the_runner_has_started(case: Case) -> bool:
 
 
 def _not_started(case: Case, pod: Manifest) -> bool:
-    if pod["metadata"].get("deletionTimestamp"):
-        return attempts.failed(case, _lost(case))
-    if (pod.get("status") or {}).get("phase") == "Failed":  # refused or evicted by the kubelet
+    if fence.dying(pod) or (pod.get("status") or {}).get("phase") == "Failed":  # refused or evicted by the kubelet
         return attempts.failed(case, diagnosis.killed(pod, MAIN, {}))
     if why := diagnosis.waiting_for(pod):
         return _wait_or_fail(case, why, PULL_PATIENCE if why.reason == "ImagePullFailed" else None)
@@ -282,8 +311,7 @@ def _wait_until_late(case: Case, pod: Manifest) -> bool:
         f"The flow in pod {pod['metadata']['name']} did not begin in time.",
         f"See kubectl describe pod {pod['metadata']['name']}.",
     )
-    made = find({"conditions": case.conditions.to_list()}, words.SET_UP)
-    if seconds_since(made["lastTransitionTime"] if made else None, case.now) >= case.pinned.pre_running_deadline:
+    if seconds_since(case.attempt_began, case.now) >= case.pinned.pre_running_deadline:
         return attempts.failed(case, late)
     case.setting_up()  # what was in the way is not any more
     return True
@@ -303,7 +331,7 @@ def it_has_ended(case: Case) -> bool:
     if why is None:
         return attempts.succeeded(case)
     if (wish := case.wish) and (case.seen.runner_gone or fence.dying(pod)):  # it was stopped for that
-        return attempts.cancelled(case, wish.diagnosis(f"in phase {case.status['phase']}"))
+        return attempts.stopped(case, wish, f"in phase {case.status['phase']}")
     return attempts.failed(case, why)
 
 
@@ -338,8 +366,10 @@ def _finishing(case: Case, ended: dict[str, Any]) -> bool:
 
 CHECKS = (
     it_is_over,  # what may still run of the attempt is stopped, and then told what follows
-    it_is_cancelled,  # its pod is stopped, and the run ends when the pod has
+    it_is_to_stop,  # it is cancelled or suspended: its pod is stopped first
+    it_is_resumed,  # nobody wishes any more that it pauses
     it_has_begun,  # pinned to a Ready deployment, before any child is made
+    it_tries_again,  # the last attempt is over, and it is time for the next
     children_are_made,  # cluster and runner pod exist
     the_cluster_is_healthy,  # scheduler and workers run, or may still come to
     the_runner_has_started,  # the flow's container runs, or has run

@@ -1,9 +1,9 @@
-"""A run that is to end before its flow does: who wishes it, and what is done to its pod."""
+"""A run that is to stop before its flow ends: who wishes it, and what is done to its pod."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from . import diagnosis
 from .types import Manifest, ObservedRun, Ref
@@ -18,24 +18,30 @@ NOW_GRACE = 1
 
 @dataclass(frozen=True)
 class Wish:
-    """That a run ends, and by whom."""
+    """That a run stops, and by whom."""
 
+    outcome: Literal["Cancelled", "Suspended"]
     reason: str  # of the conditions
     by: str  # for the message
     now: bool
 
     def diagnosis(self, how: str) -> Diagnosis:
         """Return what a person is told about the end."""
-        remedy = "Create another FlowRun to run the flow again."
-        return diagnosis.diagnosis(self.reason, f"The run was cancelled {how}: {self.by}.", remedy)
+        if self.outcome == "Suspended":
+            said, remedy = "suspended", "Set spec.suspend to false, and the flow runs again in another attempt."
+        else:
+            said, remedy = "cancelled", "Create another FlowRun to run the flow again."
+        return diagnosis.diagnosis(self.reason, f"The run was {said} {how}: {self.by}.", remedy)
 
 
 def wish(spec: FlowRunSpec, seen: ObservedRun) -> Wish | None:
-    """Return the wish that a run ends, if anybody has it."""
+    """Return the wish that a run stops, if anybody has it. An end is more than a pause."""
     if spec.cancel:
-        return Wish("Cancelled", f"spec.cancel is {spec.cancel}", spec.cancel == "Now")
+        return Wish("Cancelled", "Cancelled", f"spec.cancel is {spec.cancel}", spec.cancel == "Now")
     if seen.replaced_by:
-        return Wish("Replaced", f"FlowRun {seen.replaced_by} of its schedule replaces it", now=False)
+        return Wish("Cancelled", "Replaced", f"FlowRun {seen.replaced_by} of its schedule replaces it", now=False)
+    if spec.suspend:
+        return Wish("Suspended", "Suspended", "spec.suspend is true", now=False)
     return None
 
 

@@ -62,7 +62,8 @@ class ObservedRun:
     runners: tuple[Manifest, ...] = ()  # runner pods of all attempts
     cluster: Manifest | None = None
     autoscaler: Manifest | None = None
-    dask_pods: tuple[Manifest, ...] = ()
+    earlier: tuple[Manifest, ...] = ()  # clusters of earlier attempts that are not gone yet
+    dask_pods: tuple[Manifest, ...] = ()  # of the current attempt, as all that follows
     dask_deployments: tuple[Manifest, ...] = ()
     refused: str | None = None  # why the API server refused a child of ours
     replaced_by: str | None = None  # a later run of its schedule that wants it cancelled

@@ -13,6 +13,7 @@ Manifest = dict[str, Any]
 
 def pod(name: str = "p", version: int = 1, uid: str = "u1", component: str = labels.RUNNER) -> Manifest:
     owned = {labels.RUN_UID: m.RUN_UID, labels.RUN_NAME: "squares-1", labels.COMPONENT: component}
+    owned[labels.ATTEMPT] = "1"
     meta = {"name": name, "namespace": "team-a", "uid": uid, "resourceVersion": str(version), "labels": owned}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta}
 
@@ -52,12 +53,12 @@ def test_a_deleted_runner_leaves_its_last_words_until_the_run_goes() -> None:
     store = Store()
     store.put(pod())
     store.remove(pod(version=7))
-    words = store.last_words(m.RUN_UID)
+    words = store.last_words(m.RUN_UID, "1")
     assert words is not None
     assert words["metadata"]["resourceVersion"] == "7"
     store.put(m.a_run())
     store.remove(m.a_run())
-    assert store.last_words(m.RUN_UID) is None
+    assert store.last_words(m.RUN_UID, "1") is None
 
 
 def test_a_child_knows_its_owner() -> None:

@@ -17,6 +17,7 @@ from tests.support import makers as m
 from tests.support.condition_rules import violations
 
 Manifest = dict[str, Any]
+DRAINED = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "drained"}]
 DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4}}
 
 
@@ -202,11 +203,12 @@ def test_a_flow_that_raises_shows_type_message_and_place() -> None:
         ({"code": 137, "reason": "OOMKilled"}, {}, "OutOfMemory"),
         ({"code": 137, "reason": "Error"}, {}, "Killed"),
         ({"code": 137, "reason": "Error"}, {"reason": "Evicted", "message": "disk"}, "Evicted"),
+        ({"code": 143, "reason": "Error"}, {"conditions": DRAINED}, "Evicted"),
         ({"code": 143, "reason": "Error"}, {"reason": "DeadlineExceeded"}, "DeadlineExceeded"),
     ],
 )
 def test_a_flow_that_is_killed_without_a_word(state: Manifest, pod_status: Manifest, expected: str) -> None:
-    run, plan = begun()
+    run, plan = begun(infrastructureBackoffLimit=0)
     done = m.ended(made(plan, "Pod"), **state)
     done["status"] |= pod_status
     assert reason(decide(run, ObservedRun(runner=done, runners=(done,))).status, "Succeeded") == expected
@@ -219,7 +221,7 @@ def test_an_oom_verdict_wins_over_an_older_report() -> None:
 
 
 def test_a_runner_that_vanished_fails_the_run_and_is_never_made_again() -> None:
-    run, plan = begun()
+    run, plan = begun(infrastructureBackoffLimit=0)
     pod = made(plan, "Pod")
     run = m.with_status(run, decide(run, ObservedRun(runner=m.running(pod), runners=(pod,))).status)
     plan = decide(run, ObservedRun())
@@ -228,14 +230,14 @@ def test_a_runner_that_vanished_fails_the_run_and_is_never_made_again() -> None:
 
 
 def test_a_runner_deleted_before_it_was_seen_to_run_is_not_made_again() -> None:
-    run, _ = begun()
+    run, _ = begun(infrastructureBackoffLimit=0)
     plan = decide(run, ObservedRun(runner_gone=True))
     assert reason(plan.status, "Succeeded") == "RunnerDeleted"
     assert not plan.create
 
 
 def test_a_node_that_never_reports_the_end_is_called_lost() -> None:
-    run, plan = begun()
+    run, plan = begun(infrastructureBackoffLimit=0)
     pod = m.running(made(plan, "Pod"))
     run = m.with_status(run, decide(run, ObservedRun(runner=pod, runners=(pod,))).status)
     pod["metadata"]["deletionTimestamp"] = m.at(20)
@@ -254,7 +256,7 @@ def test_a_flow_that_takes_anything_takes_anything() -> None:
 
 
 def test_an_image_that_cannot_be_pulled_is_shown_then_ends_the_run() -> None:
-    run, plan = begun()
+    run, plan = begun(infrastructureBackoffLimit=0)
     pod = m.waiting(made(plan, "Pod"), "ImagePullBackOff", message="not found")
     shown = decide(run, ObservedRun(runner=pod, runners=(pod,)), after=10)
     assert shown.status is not None
