@@ -60,3 +60,16 @@ async def test_pods_of_a_run_that_is_gone_are_let_go() -> None:
     await world.kube.delete("v1", "Pod", "team-a", pod["metadata"]["name"])
     await world.settle()
     assert not world.pods()
+
+
+async def test_the_pod_of_an_attempt_that_is_over_is_let_go_when_that_is_told() -> None:
+    world = World(m.a_run(backoffLimit=1), m.a_ready_deployment(callbacks=("on_start", "on_exit")))
+    await world.settle()
+    world.kubelet(m.running)
+    await world.settle()
+    failed = json.dumps({"state": "Failed", "reason": "FlowRaised"})
+    world.kubelet(lambda pod: m.ended(both_end(pod), code=1, message=failed))
+    await world.settle()
+    assert world.run["status"]["phase"] == "Retrying"
+    assert [each["metadata"].get("finalizers") for each in world.pods()] == [[]]
+    assert world.kube.calls.index("replace_status FlowRun Retrying") < world.kube.calls.index("json_patch Pod")
