@@ -26,6 +26,7 @@ class ApiServer:
         self.requests: list[str] = []  # "GET /apis/…"
         self.bodies: list[Manifest] = []  # of whatever wrote
         self.forbidden: set[tuple[str, str]] = set()  # (method, plural)
+        self.tokens: set[str] | None = None  # bearer tokens that are accepted; None: all
         self.unseen: set[str] = set()  # names that no list and no watch tells yet
         self.unknown: set[str] = set()  # plurals whose CRD is not installed
         self.after_write: Callable[[str, Manifest], None] = lambda _method, _object: None
@@ -119,6 +120,9 @@ class ApiServer:
         return Handler
 
 
+STAMPS = "2026-11-23T12:00:00.%09dZ"  # of the lines of a log, by their number
+
+
 class _Exchange:
     """One request and its answer."""
 
@@ -136,6 +140,9 @@ class _Exchange:
         if (method, self.plural) in self.server.forbidden:
             said = f'{self.plural} is forbidden: User "me" cannot {method.lower()} resource "{self.plural}"'
             return self.fail(403, said, "Forbidden")
+        token = (self.http.headers.get("Authorization") or "").removeprefix("Bearer ")
+        if self.server.tokens is not None and token not in self.server.tokens:
+            return self.fail(401, "Unauthorized", "Unauthorized")
         if self.plural in self.server.unknown:
             return self.send(404, b"404 page not found\n", "text/plain")
         if self.part == "log":
@@ -187,6 +194,8 @@ class _Exchange:
         lines = self.server.logs.get((self.name, self.query.get("container", "")))
         if lines is None:
             return self.fail(400, "container is waiting to start: ContainerCreating", "BadRequest", self.name)
+        if self.query.get("timestamps"):
+            lines = [f"{STAMPS % number} {line}" for number, line in enumerate(lines)]
         self.send(200, "".join(f"{line}\n" for line in lines).encode(), "text/plain")
         return self.server.after_log(self.name)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -18,7 +20,7 @@ from .errors import NotConfigured, mapped, of_status
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 Manifest = dict[str, Any]
 
@@ -54,8 +56,11 @@ class Api:
         raw: client.ApiClient,
         on_call: Callable[[str, str, int], None] | None = None,
         namespace: str = "default",
+        renew: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._raw = raw
+        self._renew = renew
+        self._renewing = asyncio.Lock()
         self.namespace = namespace
         self._on_call = on_call or (lambda _verb, _kind, _code: None)
         self.calls: Counter[tuple[str, str, int]] = Counter()
@@ -130,13 +135,15 @@ class Api:
         container: str,
         *,
         follow: bool = False,
-        tail: int | None = None,
-        since: int | None = None,
+        since: str = "",
     ) -> AsyncIterator[str]:
-        """Yield the lines a container prints, those of the last seconds or all; with `follow` until it ends."""
-        query = {"container": container, "follow": str(follow).lower(), **({"tailLines": str(tail)} if tail else {})}
-        if since is not None:
-            query["sinceSeconds"] = str(since)
+        """Yield the lines a container prints, each with its time before it; with `follow` until it ends.
+
+        Since a time means since its second: what the kubelet is asked is no finer.
+        """
+        query = {"container": container, "follow": str(follow).lower(), "timestamps": "true"}
+        if since:
+            query["sinceTime"] = since
         target = path("v1", "Pod", namespace, pod) + "/log"
         async for line in self._lines("LOG", "Pod", f"{target}?{urlencode(query)}", FOLLOWING):
             yield line.decode("utf-8", "replace").rstrip("\r\n")
@@ -148,11 +155,9 @@ class Api:
                 yield json.loads(line)
 
     async def _lines(self, verb: str, kind: str, target: str, limit: Any) -> AsyncIterator[bytes]:
-        headers = {"Accept": "application/json"}
+        url = self._raw.configuration.host + target
         with mapped():
-            await self._raw.update_params_for_auth(headers, {}, ["BearerToken"], target, "GET", None)
-            url = self._raw.configuration.host + target
-            response = await self._raw.call_api("GET", url, header_params=headers, _request_timeout=limit)
+            response = await self._ask("GET", url, target, {"Accept": "application/json"}, _request_timeout=limit)
             self._on_call(verb, kind, response.status)
             try:
                 if response.status >= 300:
@@ -223,14 +228,8 @@ class Api:
         url = self._raw.configuration.host + target + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Content-Type": content}
         with mapped():
-            await self._raw.update_params_for_auth(headers, {}, ["BearerToken"], target, method, body)
-            response = await self._raw.call_api(
-                method,
-                url,
-                header_params=headers,
-                body=body,
-                _request_timeout=REQUEST_TIMEOUT,
-                _preload_content=False,
+            response = await self._ask(
+                method, url, target, headers, body=body, _request_timeout=REQUEST_TIMEOUT, _preload_content=False
             )
             text = (await response.read()).decode()
         self.calls[method, kind, response.status] += 1
@@ -239,6 +238,34 @@ class Api:
             raise of_status(response.status, text)
         answer: Manifest = json.loads(text)
         return answer
+
+    async def _ask(self, method: str, url: str, target: str, headers: dict[str, str], **more: Any) -> Any:
+        """Send a request; once more with a fresh credential, where the server does not accept the one we have.
+
+        A kubeconfig's plug-in and an OIDC provider give tokens for minutes, and a watch lasts for hours.
+        """
+        token = self._token()
+        await self._raw.update_params_for_auth(headers, {}, ["BearerToken"], target, method, more.get("body"))
+        response = await self._raw.call_api(method, url, header_params=headers, **more)
+        if response.status != 401 or not await self._renewed(token):
+            return response
+        await response.read()
+        await self._raw.update_params_for_auth(headers, {}, ["BearerToken"], target, method, more.get("body"))
+        return await self._raw.call_api(method, url, header_params=headers, **more)
+
+    async def _renewed(self, token: str | None) -> bool:
+        """Get a fresh credential, unless another request has; whether there is one that was not tried."""
+        if self._renew is None:
+            return False
+        async with self._renewing:
+            if self._token() == token:
+                with suppress(NotConfigured):  # the server's own word is what counts
+                    await self._renew()
+            return self._token() != token
+
+    def _token(self) -> str | None:
+        found: str | None = self._raw.configuration.api_key.get("BearerToken")
+        return found
 
 
 def _cut(response: aiohttp.ClientResponse) -> None:
@@ -266,14 +293,20 @@ async def connect(
     """
     settings = client.Configuration()
     named = kubeconfig or context or "KUBECONFIG" in os.environ
+    renew = None  # in a cluster the client reads the mounted token again by itself
     if "KUBERNETES_SERVICE_HOST" in os.environ and not named:
         config.load_incluster_config(client_configuration=settings)
         namespace = _own_namespace()
     else:
-        namespace = await _load(settings, kubeconfig or os.environ.get("KUBECONFIG") or DEFAULT_KUBECONFIG, context)
+        file = kubeconfig or os.environ.get("KUBECONFIG") or DEFAULT_KUBECONFIG
+        namespace = await _load(settings, file, context)
+
+        async def renew() -> None:
+            await _load(settings, file, context)
+
     # No limit: each watch holds a connection, and a hundred of them must not keep a Lease from being renewed.
     settings.connection_pool_maxsize = 0
-    return Api(client.ApiClient(settings), on_call, namespace)
+    return Api(client.ApiClient(settings), on_call, namespace, renew)
 
 
 def _own_namespace() -> str:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from flow_operator.kube.api import Api, connect
-from flow_operator.kube.errors import Forbidden, KubeError, NoSuchKind, NotConfigured, NotFound, Unavailable
+from flow_operator.kube.errors import (
+    Forbidden,
+    KubeError,
+    NoSuchKind,
+    NotConfigured,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+)
 from flow_operator.kube.session import connected
 from tests.support import makers
 
@@ -127,6 +137,61 @@ async def test_changes_begin_with_what_is_there_and_go_on(server: ApiServer, api
 
 async def test_logs_come_line_by_line(server: ApiServer, api: Api) -> None:
     server.logs["pod", "main"] = ["one", "", "two"]
-    assert [line async for line in api.logs("team-a", "pod", "main")] == ["one", "", "two"]
+    lines = [line async for line in api.logs("team-a", "pod", "main")]
+    assert [line.split(" ", 1)[1] for line in lines] == ["one", "", "two"]
+    assert lines == sorted(lines), "each has its time before it"
     with pytest.raises(KubeError, match="waiting to start"):
         _ = [line async for line in api.logs("team-a", "pod", "flow-hooks")]
+
+
+PLUGIN = """#!/bin/sh
+count=$(( $(cat {folder}/count 2>/dev/null || echo 0) + 1 )); echo $count > {folder}/count
+version=client.authentication.k8s.io/v1
+echo '{{"apiVersion": "'$version'", "kind": "ExecCredential", "status": {{"token": "t'$count'"}}}}'
+"""
+
+
+@pytest.fixture
+def plugin(server: ApiServer, kubeconfig: str, tmp_path: Path) -> str:
+    """A kubeconfig whose plug-in gives another token whenever it is asked: t1, t2, …"""
+    program = tmp_path / "plugin"
+    program.write_text(PLUGIN.format(folder=tmp_path))
+    program.chmod(0o755)
+    content = json.loads(Path(kubeconfig).read_text())
+    how = {"apiVersion": "client.authentication.k8s.io/v1", "command": str(program), "interactiveMode": "Never"}
+    content["users"] = [{"name": "me", "user": {"exec": how}}]
+    Path(kubeconfig).write_text(json.dumps(content))
+    return kubeconfig
+
+
+async def test_a_token_that_has_expired_is_asked_for_again(server: ApiServer, plugin: str) -> None:
+    server.put(makers.a_run())
+    server.logs["pod", "main"] = ["one"]
+    server.tokens = {"t1"}
+    api = await connect(kubeconfig=plugin)
+    assert await api.get(GROUP, "FlowRun", "team-a", "squares-1")
+    server.tokens = {"t2"}
+    found = await asyncio.gather(*(api.get(GROUP, "FlowRun", "team-a", "squares-1") for _ in range(5)))
+    assert len(found) == 5, "five requests, one new token"
+    server.tokens = {"t3"}
+    assert [line async for line in api.logs("team-a", "pod", "main")]
+    server.tokens = {"t4"}
+    changes = api.changes(GROUP, "FlowRun", "team-a")
+    assert (await anext(changes))[0] == "ADDED"
+    await changes.aclose()  # type: ignore[attr-defined]
+    server.tokens = set()
+    with pytest.raises(Unauthorized):
+        await api.get(GROUP, "FlowRun", "team-a", "squares-1")
+    await api.close()
+
+
+async def test_a_token_that_stays_the_same_is_not_tried_twice(server: ApiServer, kubeconfig: str) -> None:
+    api = await connect(kubeconfig=kubeconfig)
+    server.tokens = set()
+    with pytest.raises(Unauthorized):
+        await api.get(GROUP, "FlowRun", "team-a", "squares-1")
+    assert len(server.requests) == 1
+    os.unlink(kubeconfig)  # noqa: PTH108
+    with pytest.raises(Unauthorized):
+        await api.get(GROUP, "FlowRun", "team-a", "squares-1")
+    await api.close()

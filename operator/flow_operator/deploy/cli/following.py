@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,6 @@ Manifest = dict[str, Any]
 
 RETRIES = 5  # in a row: an API server that restarts is not the end of the run
 PAUSE = 1.0
-MARGIN = 2  # seconds of a log that are read again after a break: rather twice than never
 DRAIN = 5.0  # seconds for the last lines of a log after the run's end
 
 
@@ -72,6 +71,14 @@ async def _versions(api: Api, namespace: str, name: str, uid: str) -> AsyncItera
 
 
 @dataclass
+class _Place:
+    """How far a log was shown: the time of its last line, as the kubelet writes it, and how many lines have it."""
+
+    moment: str = ""
+    lines: int = 0
+
+
+@dataclass
 class Logs:
     """The logs of all pods that a selector fits.
 
@@ -92,7 +99,7 @@ class Logs:
         for pod in sorted(pods, key=lambda each: str(each["metadata"].get("creationTimestamp"))):
             for key in _begun(pod):
                 if key not in self._streams:
-                    self._streams[key] = asyncio.create_task(self._copy(pod, key[1], follow=False))
+                    self._streams[key] = asyncio.create_task(self._copy(pod, *key[1:], follow=False))
                     await self._streams[key]
         return len(self._streams)
 
@@ -130,18 +137,20 @@ class Logs:
     def _begin(self, pod: Manifest) -> None:
         for key in _begun(pod):
             if key not in self._streams:
-                self._streams[key] = asyncio.create_task(self._copy(pod, key[1], follow=True))
+                self._streams[key] = asyncio.create_task(self._copy(pod, *key[1:], follow=True))
 
-    async def _copy(self, pod: Manifest, container: str, *, follow: bool) -> None:
-        name = pod["metadata"]["name"]
-        failures, seen = 0, 0.0
+    async def _copy(self, pod: Manifest, container: str, restarts: int, *, follow: bool) -> None:
+        """Show a container's log, each line once, however often the stream ends or breaks off."""
+        place, failures = _Place(), 0
         while True:
-            since = int(time.monotonic() - seen) + MARGIN if seen else None
             try:
-                async for line in self.api.logs(self.namespace, name, container, follow=follow, since=since):
-                    failures, seen = 0, time.monotonic()
+                async for line in self._read(pod, container, place, follow=follow):
+                    failures = 0
                     self.sink(short_name(pod, container), line)
-                return
+                if not follow:
+                    return
+                # A stream may end because the container has, or because a server or a kubelet has had enough of it.
+                follow = await self._still_runs(pod, container, restarts)
             except Forbidden as error:  # no other log will come either
                 if not follow:
                     raise
@@ -154,9 +163,33 @@ class Logs:
                     return
             except KubeError:  # the pod is gone, and its log with it
                 return
-            await asyncio.sleep(PAUSE)
-            if seen:
-                self.sink("logs", f"the log of {name} broke off and is read again; its last lines may come twice")
+            if follow:
+                await asyncio.sleep(PAUSE)
+
+    async def _read(self, pod: Manifest, container: str, place: _Place, *, follow: bool) -> AsyncIterator[str]:
+        name = pod["metadata"]["name"]
+        skip = place.lines  # lines of that very moment were shown before
+        async for line in self.api.logs(self.namespace, name, container, follow=follow, since=place.moment):
+            moment, _, text = line.partition(" ")
+            if not re.match(r"\d{4}-\d\d-\d\dT", moment):
+                yield line  # a word of the kubelet's own
+            elif moment > place.moment:
+                place.moment, place.lines = moment, 1
+                yield text
+            elif moment == place.moment:
+                skip -= 1
+                if skip < 0:
+                    place.lines += 1
+                    yield text
+
+    async def _still_runs(self, pod: Manifest, container: str, restarts: int) -> bool:
+        found = await self.api.get("v1", "Pod", self.namespace, pod["metadata"]["name"])
+        if found["metadata"]["uid"] != pod["metadata"]["uid"]:
+            return False
+        return any(
+            each["name"] == container and each.get("restartCount", 0) == restarts and "running" in each.get("state", {})
+            for each in found.get("status", {}).get("containerStatuses") or ()
+        )
 
     def _complain(self, error: KubeError) -> None:
         if not self._complained:
