@@ -32,12 +32,19 @@ def may_run(pod: Manifest) -> bool:
 
 
 def everything_ended(pod: Manifest) -> bool:
-    """Return whether every container has ended; the phase follows a second later."""
-    states = {
-        each["name"]: each.get("state") or {} for each in (pod.get("status") or {}).get("containerStatuses") or ()
-    }
-    names = [each["name"] for each in pod["spec"]["containers"]]
-    return all("terminated" in states.get(name, {}) for name in names)
+    """Return whether every container has ended for good; the phase follows a second later."""
+    return all(ended_for_good(pod, each) for each in pod["spec"]["containers"])
+
+
+def ended_for_good(pod: Manifest, container: Manifest) -> bool:
+    """Return whether a container has ended, and the kubelet will not begin it again."""
+    status = pod.get("status") or {}
+    states = {each["name"]: each.get("state") or {} for each in status.get("containerStatuses") or ()}
+    ended = states.get(container["name"], {}).get("terminated")
+    if ended is None:
+        return False
+    again = container.get("restartPolicy") == "OnFailure" and ended.get("exitCode") != 0
+    return not again or dying(pod) or status.get("phase") in ("Succeeded", "Failed")
 
 
 def dying(pod: Manifest) -> bool:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..api import wire
-from . import diagnosis
+from . import diagnosis, fence
 from .diagnosis import container_states, ended
 from .runner_pod import HOOKS, MAIN
 from .times import duration
@@ -47,9 +47,9 @@ def flow_report(state: dict[str, Any]) -> wire.RunReport:
 
 def hooks_report(pod: Manifest) -> list[dict[str, Any]] | None:
     """Return the receipts once the hooks container has ended for good, else None."""
-    for name, state, _ in container_states(pod):
-        if name == HOOKS and (done := state.get("terminated")):
-            receipts = _read(done.get("message")).get("hooks", [])
+    for each in pod["spec"]["containers"]:
+        if each["name"] == HOOKS and fence.ended_for_good(pod, each):
+            receipts = _read((ended(pod, HOOKS) or {}).get("message")).get("hooks", [])
             return receipts if isinstance(receipts, list) else []
     return None
 

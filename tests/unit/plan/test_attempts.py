@@ -72,6 +72,15 @@ class TestFence:
         assert fence.may_run(m.ended(self.pod)), "a container of which nothing is said yet may come"
         assert not fence.may_run(m.ended(half, "flow-hooks"))
 
+    def test_callbacks_that_were_killed_begin_again_but_in_a_dying_pod(self) -> None:
+        killed = m.ended(m.ended(self.pod), "flow-hooks", code=137)
+        assert fence.may_run(killed), "the kubelet restarts it on failure"
+        assert not fence.may_run(dying(killed))
+        assert not fence.may_run({**killed, "status": {**killed["status"], "phase": "Failed"}})
+        for each in killed["spec"]["containers"]:
+            each.pop("restartPolicy", None)  # a server before 1.35 does not know it
+        assert not fence.may_run(killed)
+
     @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
     def test_a_kubelet_that_says_so_is_believed(self, phase: str) -> None:
         assert not fence.may_run({**self.pod, "status": {"phase": phase}})

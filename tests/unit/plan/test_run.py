@@ -332,6 +332,15 @@ class TestHooks:
         assert plan.status is not None
         assert plan.status["phase"] == "Finishing"
 
+    def test_nor_while_they_were_killed_and_will_begin_again(self) -> None:
+        """Seen: killed a moment before main ended, and on_exit ran after the run had been told to have lost it."""
+        run, plan = begun(self.deployment)
+        killed = m.ended(made(plan, "Pod"), "flow-hooks", code=137, message='{"hooks":[{"name":"on_start"}]}')
+        done = m.ended(killed, message=report(state="Succeeded"))
+        plan = decide(run, ObservedRun(runner=done, runners=(done,)), after=3)
+        assert plan.status is not None
+        assert plan.status["phase"] == "Finishing"
+
     def test_receipts_are_kept(self) -> None:
         hooks: list[Manifest] = [
             {"name": "on_start", "state": "Succeeded", "tries": 1},
