@@ -26,6 +26,7 @@ class Life:
 
     role: str
     owner: str  # kind of its owner, "" without
+    run: str = ""  # the FlowRun it belongs to
     gone: bool = False
     moments: dict[str, float] = field(default_factory=dict)
 
@@ -68,7 +69,7 @@ class PodLog:
 
     def _note(self, kind: str, pod: Manifest, now: float) -> None:
         with self._lock:
-            life = self._lives.setdefault(pod["metadata"]["uid"], Life(_role(pod), _owner(pod)))
+            life = self._lives.setdefault(pod["metadata"]["uid"], Life(_role(pod), _owner(pod), _run(pod)))
             for step in _steps(pod):
                 life.moments.setdefault(step, now)
             if kind == "DELETED":
@@ -95,6 +96,10 @@ def _role(pod: Manifest) -> str:
 
 def _owner(pod: Manifest) -> str:
     return next((str(each["kind"]) for each in pod["metadata"].get("ownerReferences", ())), "")
+
+
+def _run(pod: Manifest) -> str:
+    return str(pod["metadata"].get("labels", {}).get(labels.RUN_NAME, ""))
 
 
 def _steps(pod: Manifest) -> list[str]:

@@ -57,6 +57,28 @@ class Bound:
     peer: str = ""
 
 
+@dataclass(frozen=True)
+class Difference:
+    """What ours takes longer than another trial, in seconds; the target bounds the difference of the medians."""
+
+    group: str
+    title: str
+    ours: str
+    peer: str
+    target: float | None = None
+
+
+@dataclass(frozen=True)
+class Tail:
+    """What 99 of 100 delays of ours stay under; the target bounds that."""
+
+    group: str
+    title: str
+    ours: str
+    target: float | None = None
+    peer: str = ""
+
+
 def _seconds(sample: Sample) -> float:
     return sample.seconds
 
@@ -101,7 +123,9 @@ BOUNDS: tuple[Bound, ...] = (
     Bound("callbacks", "writes per run, callbacks", "run-callbacks", "", _writes, 5),
     Bound("dask", "writes per run, daskKubernetes", "run-dask", "", _writes),
 )
-ROWS: tuple[Comparison | Bound, ...] = (*COMPARISONS, *BOUNDS)
+DIFFERENCES = (Difference("callbacks", "callbacks that do nothing, added to a FlowRun", "run-callbacks", "run", 0.3),)
+TAILS = (Tail("verdict", "from the end of main to the terminal status", "verdicts", 0.2),)
+ROWS: tuple[Comparison | Bound | Difference | Tail, ...] = (*COMPARISONS, *DIFFERENCES, *BOUNDS, *TAILS)
 GROUPS = tuple(dict.fromkeys(row.group for row in ROWS))
 
 
@@ -154,8 +178,28 @@ def lines(samples: Samples, memory: dict[str, dict[str, int]]) -> list[Line]:
         for row in BOUNDS
         if samples.get(row.ours)
     ]
+    found += [
+        Line(row.title, _difference(samples[row.ours], samples[row.peer]), "s", target=row.target)
+        for row in DIFFERENCES
+        if samples.get(row.ours) and samples.get(row.peer)
+    ]
+    found += [line for row in TAILS if samples.get(row.ours) for line in _tail(row, samples[row.ours])]
     found += [Line(f"operator memory, {when}", Spread(size, size), "MiB") for when, size in _mebibytes(memory)]
     return found
+
+
+def _difference(ours: list[Sample], peer: list[Sample]) -> Spread:
+    one, other = (Spread.of([each.seconds for each in samples]) for samples in (ours, peer))
+    return Spread(one.median - other.median, one.p90 - other.p90)
+
+
+def _tail(row: Tail, samples: list[Sample]) -> tuple[Line, Line]:
+    delays = [delay for each in samples for delay in each.delays]
+    p99 = statistics.quantiles(delays, n=100, method="inclusive")[98]
+    return (
+        Line(f"{row.title}, {len(delays)} runs", Spread.of(delays), "s"),
+        Line(f"{row.title}, 99 of 100", Spread(p99, p99), "s", target=row.target),
+    )
 
 
 def _mebibytes(memory: dict[str, dict[str, int]]) -> list[tuple[str, float]]:

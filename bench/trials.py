@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 import time
 import uuid
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from bench import overhead, sdk, subjects
 from bench.builds import Builds, changed_source
 from bench.kube import Failed, Kube, collection_of, path_of
 from bench.pod_log import CLUSTER_ROLES, PodLog, timeline
-from bench.stopwatch import time_until_ended
+from bench.stopwatch import PATIENCE, time_until_ended
 from flow_operator.api.labels import PROJECT
 from flow_operator.api.slug import slug
 
@@ -37,6 +38,8 @@ LAG = 0.1
 # The kubelet looks at its containers once a second. A trial begins when the pods of the one before are gone, which is
 # when the kubelet looked: without a wait of random length all trials would begin at the same point of that second.
 PHASE = 1.0
+# Runs of one trial of their ends, and the seconds between two of them: fifteen rounds make more than a hundred.
+MANY, PAUSE = 7, 0.4
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 
 
@@ -49,6 +52,7 @@ class Sample:
     requests: dict[str, int] = field(default_factory=dict)  # of the operator
     stages: dict[str, float] = field(default_factory=dict)  # seconds of each stage, of a deploy
     uploaded: int = 0  # bytes, of a build
+    delays: list[float] = field(default_factory=list)  # seconds from the end of main to the terminal status
 
 
 class Bench:
@@ -90,6 +94,7 @@ class Bench:
             "run": lambda: self._run("plain", subjects.RESULT),
             "run-bytes": lambda: self._run("mounted", subjects.RESULT),
             "run-callbacks": lambda: self._run("callbacks", subjects.RESULT),
+            "verdicts": self._verdicts,
             "run-dask": lambda: self._run("dask", subjects.DASK_RESULT),
             "daskjob": self._dask_job,
             "storage": lambda: _built(*self.builds.storage(_new())),
@@ -139,6 +144,36 @@ class Bench:
         finally:
             self._remove(manifest)
         return sample
+
+    def _verdicts(self) -> Sample:
+        """Measure how long the operator needs to tell of the end of some runs that overlap."""
+        self._deployment("mounted")
+        runs = [subjects.flow_run(self._namespace, self._name("verdict"), "mounted") for _ in range(MANY)]
+        told: dict[str, float] = {}
+        began, ended = time.monotonic(), subjects.run_ended(subjects.RESULT)
+        try:
+            with self._kube.watch(collection_of(runs[0]["apiVersion"], "FlowRun", self._namespace)) as events:
+                threading.Thread(target=self._create_one_by_one, args=(runs,)).start()
+                for _, seen in events:
+                    if ended(seen) is not None:
+                        told.setdefault(seen["metadata"]["name"], time.monotonic())
+                    if len(told) == MANY or time.monotonic() - began > PATIENCE:
+                        break
+            seconds = time.monotonic() - began
+            time.sleep(LAG)
+            ends = {life.run: life.moments["ended"] for life in self._log.since(began) if "ended" in life.moments}
+        finally:
+            for each in runs:
+                self._kube.delete(each)
+            self._log.wait_gone()
+        if set(told) != set(ends):
+            raise Failed(f"of {MANY} runs {len(told)} were told of and {len(ends)} have ended")
+        return Sample(seconds, delays=[told[name] - ends[name] for name in ends])
+
+    def _create_one_by_one(self, runs: list[Manifest]) -> None:
+        for each in runs:
+            self._kube.create(each)
+            time.sleep(PAUSE)
 
     def _edit(self) -> Sample:
         self._deployment("edited")
