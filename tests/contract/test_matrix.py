@@ -33,7 +33,7 @@ def test_docs_show_the_matrix() -> None:
 
 def test_cells_have_names_of_their_own_and_provocations_that_exist() -> None:
     names = [cell.name for cell in cells(*ALL_ENDS)]
-    assert len(names) == len(set(names))
+    assert len(names) == len(set(names)) == len(set(cells(*ALL_ENDS)))
     assert {end.provoke for end in ALL_ENDS} - {""} <= set(PROVOKE)
     assert all(len(name) <= 52 for name in names), "the name of a FlowRun"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -72,10 +71,11 @@ def _takes_pods(node: Manifest) -> bool:
     return condition(node, "Ready") == "True" and not taints and not node["spec"].get("unschedulable")
 
 
-def kill_container(node: str, pod_uid: str, container: str) -> None:
-    """SIGKILL the first process of a container, which no process inside it can do."""
-    label = f"--label=io.kubernetes.pod.uid={pod_uid}"
-    found = docker("exec", node, "crictl", "ps", "--quiet", label, f"--name=^{container}$").split()
-    assert found, f"no container {container} of pod {pod_uid} runs on {node}"
-    inspected = docker("exec", node, "crictl", "inspect", "--output=json", found[0])
-    docker("exec", node, "kill", "-KILL", str(json.loads(inspected)["info"]["pid"]))
+def kill_container(pod: Manifest, container: str) -> bool:
+    """SIGKILL the first process of a container, which no process inside it can do; False where there is none."""
+    states = {each["name"]: each for each in pod["status"].get("containerStatuses", ())}
+    if "running" not in states.get(container, {}).get("state", {}):
+        return False
+    task = states[container]["containerID"].removeprefix("containerd://")
+    command = ["docker", "exec", pod["spec"]["nodeName"], "ctr", "-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", task]
+    return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0

@@ -73,18 +73,19 @@ class Variant:
     states: tuple[str, str] | None = None  # of the receipts
     start_fails: bool = False
     exit_fails: bool = False
-    run: dict[str, Any] = field(default_factory=dict)  # of the deployment
+    run: dict[str, Any] = field(default_factory=dict, hash=False)  # of the deployment
 
     def source(self) -> str:
         """Return the flow's source."""
         callbacks = "on_start=begin, on_exit=leave" if self.on_start else ""
         return lives.CLIENT + self.on_start + self.on_exit + _FLOW.format(callbacks=callbacks)
 
-    def deployment(self, **runner: Any) -> Manifest:
-        """Return the FlowDeployment: no image of its own, and limits that a flow can reach."""
+    def deployment(self, storage: Manifest | None = None, **runner: Any) -> Manifest:
+        """Return the FlowDeployment: no image of its own unless told otherwise, and limits that a flow can reach."""
         limits = {"memory": "160Mi", "ephemeral-storage": "100Mi"}
         resources = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": limits}
-        return deployment(self.name, self.source(), runner={"resources": resources, **runner}, run=self.run)
+        runner = {"resources": resources, **runner}
+        return deployment(self.name, self.source(), storage=storage, runner=runner, run=self.run)
 
 
 NONE = Variant("none", "no callback")
@@ -93,7 +94,7 @@ START_FAILS = Variant("start-fails", "on_start fails", _FAILS, _LEAVE, ("Failed"
 EXIT_FAILS = Variant("exit-fails", "on_exit fails", _WELL, _LEAVE_FAILS, ("Succeeded", "Failed"), exit_fails=True)
 EXIT_HANGS = Variant(
     "exit-hangs", "on_exit hangs", _WELL, _LEAVE_HANGS, ("Succeeded", "Failed"), exit_fails=True,
-    run={"callbackTimeoutSeconds": 8},
+    run={"callbackTimeoutSeconds": 20},
 )  # fmt: skip
 VARIANTS = (NONE, BOTH, START_FAILS, EXIT_FAILS, EXIT_HANGS)
 
@@ -137,8 +138,8 @@ class End:
     outlives: float = 0.0  # seconds that a failing on_start lasts, so that the end comes while it runs
     start_fails: tuple[str, str] = ("Failed", "OnStartFailed")  # phase and reason there
     start_is_killed: bool = False  # on_start does not come to its failure: it began, so on_exit is owed
-    spec: dict[str, Any] = field(default_factory=dict)
-    parameters: dict[str, Any] = field(default_factory=dict)
+    spec: dict[str, Any] = field(default_factory=dict, hash=False)
+    parameters: dict[str, Any] = field(default_factory=dict, hash=False)
     variants: tuple[Variant, ...] = VARIANTS
 
     @property

@@ -15,8 +15,12 @@ from tests.support.condition_rules import violations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    import pytest
+
     from tests.e2e.matrix.cells import Cell
     from tests.support.lives import Life
+
+    Provocation = Callable[[Namespace, list[str]], list[str]]  # does it to some runs, returns to which it could
 
 ENDED = ("Succeeded", "Failed", "Cancelled", "Suspended")
 AT_ONCE = 12  # runs that have not begun yet: more of them only wait for each other on two cores
@@ -46,7 +50,12 @@ class Played:
         """Return whether the run has come to its end, and nothing of it is alive."""
         if not self.uid or self.live_pods or (self.cell.end.then and not self.resumed):
             return False
-        return self.run is None or (self.run.get("status") or {}).get("phase") in ENDED
+        return self.run is None or self.phase in ENDED
+
+    @property
+    def phase(self) -> str | None:
+        """Return the phase that the operator says it is in."""
+        return ((self.run or {}).get("status") or {}).get("phase")
 
     def broken(self) -> list[str]:
         """Return what was promised and not kept: by the records first, then by what the operator says."""
@@ -105,6 +114,12 @@ class Played:
         counts = " · ".join(str(len(record.of(self.lives, what))) for what in ("on_start", "flow", "on_exit"))
         status = (self.run or {}).get("status", {})
         return f"{counts} {self._reason(status) if self.run else 'gone'}"
+
+
+def chosen(request: pytest.FixtureRequest, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+    """Return those that somebody wants to see: all, unless pytest was told to look at some."""
+    wanted = [each.callspec.params.get("cell") for each in request.session.items if hasattr(each, "callspec")]
+    return tuple(each for each in cells if each in wanted)
 
 
 def play(namespace: Namespace, cells: Iterable[Cell], within: float) -> dict[Cell, Played]:
@@ -180,49 +195,54 @@ def _make(namespace: Namespace, wanted: dict[str, Played]) -> None:
 
 
 def provoke(namespace: Namespace, played: Iterable[Played]) -> None:
-    """Do to the runs that have begun what is to end them."""
+    """Do to the runs that have begun what is to end them, again and again until it could be done."""
+    by_name = {each.cell.name: each for each in played}
     due: dict[str, list[str]] = {}
-    for each in played:
+    for name, each in by_name.items():
         if each.cell.end.provoke and each.begun and not each.provoked:
-            each.provoked = True
-            due.setdefault(each.cell.end.provoke, []).append(each.cell.name)
-        phase = ((each.run or {}).get("status") or {}).get("phase")
-        if each.cell.end.then and each.provoked and not each.resumed and phase == "Suspended":
-            each.resumed = True
-            due.setdefault(each.cell.end.then, []).append(each.cell.name)
+            due.setdefault(each.cell.end.provoke, []).append(name)
     for what, names in due.items():
-        PROVOKE[what](namespace, names)
+        for name in PROVOKE[what](namespace, names):
+            by_name[name].provoked = True
+    suspended = [
+        each for each in by_name.values() if each.cell.end.then and each.phase == "Suspended" and not each.resumed
+    ]
+    for each in suspended:
+        each.resumed = True
+        PROVOKE[each.cell.end.then](namespace, [each.cell.name])
 
 
-def _patch(spec: dict[str, Any]) -> Callable[[Namespace, list[str]], None]:
-    def patch(namespace: Namespace, names: list[str]) -> None:
+def _patch(spec: dict[str, Any]) -> Provocation:
+    def patch(namespace: Namespace, names: list[str]) -> list[str]:
         kubectl("-n", namespace.name, "patch", "flowrun", *names, "--type=merge", "-p", json.dumps({"spec": spec}))
+        return names
 
     return patch
 
 
-def _delete(namespace: Namespace, names: list[str]) -> None:
+def _delete(namespace: Namespace, names: list[str]) -> list[str]:
     kubectl("-n", namespace.name, "delete", "flowrun", *names, "--wait=false")
+    return names
 
 
-def _evict(namespace: Namespace, names: list[str]) -> None:
+def _evict(namespace: Namespace, names: list[str]) -> list[str]:
     for each in namespace.list("pods", f"{RUN} in ({','.join(names)})"):
         meta = {"name": each["metadata"]["name"], "namespace": namespace.name}
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": meta}
         path = f"/api/v1/namespaces/{namespace.name}/pods/{meta['name']}/eviction"
         kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+    return names
 
 
-def _kill(container: str) -> Callable[[Namespace, list[str]], None]:
-    def kill(namespace: Namespace, names: list[str]) -> None:
-        for each in namespace.list("pods", f"{RUN} in ({','.join(names)})"):
-            if any(part["name"] == container for part in each["spec"]["containers"]):
-                nodes.kill_container(each["spec"]["nodeName"], each["metadata"]["uid"], container)
+def _kill(container: str) -> Provocation:
+    def kill(namespace: Namespace, names: list[str]) -> list[str]:
+        pods = namespace.list("pods", f"{RUN} in ({','.join(names)})")
+        return [each["metadata"]["labels"][RUN] for each in pods if nodes.kill_container(each, container)]
 
     return kill
 
 
-PROVOKE: dict[str, Callable[[Namespace, list[str]], None]] = {
+PROVOKE: dict[str, Provocation] = {
     "suspend": _patch({"suspend": True}),
     "resume": _patch({"suspend": False}),
     "cancel": _patch({"cancel": "Graceful"}),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.matrix.cells import ATTEMPTS, ENDS, VARIANTS, Cell, cells
-from tests.e2e.matrix.play import Played, play
+from tests.e2e.matrix.play import Played, chosen, play
 from tests.support import lives
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ CELLS = cells(*ENDS, *ATTEMPTS)
 
 
 @pytest.fixture(scope="module")
-def played(namespace: Namespace, images: dict[str, str]) -> dict[Cell, Played]:
+def played(request: pytest.FixtureRequest, namespace: Namespace, images: dict[str, str]) -> dict[Cell, Played]:
     lives.start(namespace, images["runtime"])
     namespace.apply(*(each.deployment() for each in VARIANTS))
     for each in VARIANTS:
         namespace.wait_ready(each.name)
-    return play(namespace, CELLS, within=240)
+    return play(namespace, chosen(request, CELLS), within=240)
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
