@@ -14,7 +14,7 @@ import copy
 import json
 import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -106,7 +106,8 @@ def deploy(
         else:
             with cluster.session() as session:
                 project = projects.find(session, project_name, namespace)
-        made = prepare(flow, storage, project, build=build, push=not dry_run, schedule_active=set_schedule_active)
+        with storage.on_trial() if dry_run and isinstance(storage, Docker) else nullcontext():
+            made = prepare(flow, storage, project, build=build, push=not dry_run, schedule_active=set_schedule_active)
         if dry_run:
             sys.stdout.write(as_yaml(made))
             return made

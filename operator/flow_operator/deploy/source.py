@@ -148,13 +148,21 @@ def _storage(declared: Declared, wishes: Wishes) -> Manifest | None:
 
 
 def _refuse_what_is_here(declared: Declared) -> None:
-    """What only this machine has cannot be in a build in the cluster."""
+    """What only this machine has cannot be in a build in the cluster, nor is what would be left out in silence."""
     names = ("files", "requirements", "local_image", "base_url")
     here = [each for each in names if declared.arguments.get(each)]
     if here:
         raise DeployRefused(
             f"The flow's storage has {', '.join(here)} of this machine, which a build in the cluster cannot read.",
             remedy="Build it here: --build here.",
+        )
+    architecture = declared.arguments.get("architecture")
+    if architecture:
+        raise DeployRefused(
+            f"The flow's storage has architecture {architecture!r}, which a build in the cluster does not take: there "
+            "the node that runs go to decides.",
+            remedy="Build it here: --build here; or leave it out, and write kubernetes.io/arch into "
+            "spec.runner.nodeSelector.",
         )
 
 

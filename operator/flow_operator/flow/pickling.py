@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from flow_operator.flow.errors import StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import ModuleType
 
     from flow_operator.flow.core import Flow
@@ -107,7 +108,10 @@ def _pickled(subject: Flow) -> bytes:
 
         def reducer_override(self, value: Any) -> Any:
             if isinstance(value, types.ModuleType):
-                return _by_value(value) if own(value) else NotImplemented
+                if not own(value):
+                    return NotImplemented
+                taken.append(value)
+                return _by_value(value)
             if isinstance(value, _DEFINED):
                 module = sys.modules.get(str(getattr(value, "__module__", None)))
                 if module is not None and own(module):
@@ -123,10 +127,41 @@ def _pickled(subject: Flow) -> bytes:
             return arguments
 
     own = functools.cache(_is_own)
+    taken: list[ModuleType] = []
     buffer = io.BytesIO()
     with ExitStack() as stack:
-        Pickler(buffer).dump(subject)
+        try:
+            Pickler(buffer).dump(subject)
+        except Exception as error:
+            raise _unpicklable(subject, taken, error) from error
     return buffer.getvalue()
+
+
+def _unpicklable(flow: Flow, modules: Iterable[ModuleType], error: Exception) -> StorageError:
+    """What stood in the way: of a module that goes whole, the first variable that cannot be pickled by itself."""
+    words = f"{type(error).__name__}: {error}".rstrip(".")
+    for module in modules:
+        for name, value in vars(module).items():
+            if name not in _OF_THE_PLACE and not isinstance(value, (types.ModuleType, *_DEFINED)) and _is_stuck(value):
+                return StorageError(
+                    f"Flow {flow.name!r} uses the module {module.__name__}, whose {name} cannot be pickled: {words}.",
+                    remedy=f"Make {name} where it is used, inside a function; or import by name what the flow needs "
+                    f"(from {module.__name__} import …): then the rest of the module stays behind.",
+                )
+    return StorageError(
+        f"Flow {flow.name!r} cannot be pickled: {words}.",
+        remedy="Make what cannot travel (connections, locks, open files) inside the task that uses it.",
+    )
+
+
+def _is_stuck(value: object) -> bool:
+    import cloudpickle
+
+    try:
+        cloudpickle.dumps(value)
+    except Exception:  # noqa: BLE001 - whatever its author's __reduce__ raises
+        return True
+    return False
 
 
 def _register(module: ModuleType, stack: ExitStack) -> None:

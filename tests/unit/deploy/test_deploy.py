@@ -279,6 +279,25 @@ def test_a_dry_run_asks_no_cluster_and_pushes_nothing(
     assert flow.storage is None
 
 
+def test_a_dry_run_leaves_the_image_that_was_pushed(server: ApiServer, builds: Builds) -> None:
+    flow = a_flow(storage=(storage := Docker("registry.example.com")))
+    storage.add_flow(flow)
+    storage.build()
+    with pytest.warns(UserWarning, match="is in its storage already"):
+        flow.deploy("My First Project", dry_run=True)
+    assert [request["push"] for request in builds.requests] == [True, False]
+    assert flow.deploy("My First Project", build=False)
+
+
+def test_a_dry_run_alone_pushed_nothing_to_deploy(server: ApiServer, builds: Builds) -> None:
+    flow = a_flow(storage=(storage := Docker("registry.example.com")))
+    storage.add_flow(flow)
+    with pytest.warns(UserWarning, match="is in its storage already"):
+        flow.deploy("My First Project", dry_run=True)
+    with pytest.raises(StorageError, match="was not pushed"):
+        flow.deploy("My First Project", build=False)
+
+
 def test_an_engine_knows_the_digest_after_a_push_only(server: ApiServer, builds: Builds) -> None:
     flow = a_flow(storage=Docker("registry.example.com", builder="Docker"))
     with pytest.raises(DeployRefused, match="cannot know the digest of flow 'My Squares'") as caught:

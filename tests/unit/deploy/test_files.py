@@ -190,6 +190,15 @@ def test_a_file_that_is_broken_is_refused(
             2,
             "The flow's storage has files of this machine",
         ),
+        (
+            (
+                "from flow_operator import flow, storage\n"
+                "@flow(storage=storage.Docker('r', architecture='arm64'))\ndef flow(): return 1\n"
+            ),
+            (),
+            2,
+            "The flow's storage has architecture 'arm64'",
+        ),
     ],
 )
 def test_what_no_cluster_could_have_is_refused(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import site
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +16,7 @@ import pytest
 
 from flow_operator import Flow, Parameter, flow, task
 from flow_operator.environments import RemoteEnvironment
+from flow_operator.flow.errors import StorageError
 from flow_operator.flow.pickling import _is_own, dumps, loads
 
 ROOM = Path(__file__).parents[3] / "operator"
@@ -121,6 +124,37 @@ def test_all_of_the_authors_own_modules_travel(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-c", read]
     done = subprocess.run(command, input=data, env={"PYTHONPATH": str(ROOM)}, capture_output=True, check=False)
     assert done.stdout.decode().strip() == '"aaaa!" 4 False  4 False red', done.stderr.decode()
+
+
+def test_a_module_with_what_cannot_be_pickled_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stuck_helpers.py").write_text(
+        "import threading\nNUMBER = 1\nLOCK = threading.Lock()\n\ndef help():\n    return NUMBER\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    stuck_helpers = importlib.import_module("stuck_helpers")
+    with Flow("helped") as whole:
+        task(lambda: stuck_helpers.help())()
+    with pytest.raises(StorageError) as caught:
+        dumps(whole)
+    assert caught.value.message == (
+        "Flow 'helped' uses the module stuck_helpers, whose LOCK cannot be pickled: "
+        "TypeError: cannot pickle '_thread.lock' object."
+    )
+    assert "from stuck_helpers import" in caught.value.remedy
+    help_ = stuck_helpers.help
+    with Flow("helped") as by_name:
+        task(lambda: help_())()
+    assert dumps(by_name)
+    assert cloudpickle.list_registry_pickle_by_value() == set()
+
+
+def test_a_flow_with_what_cannot_be_pickled_says_so() -> None:
+    lock = threading.Lock()
+    with Flow("locked") as locked:
+        task(lambda: lock.locked())()
+    with pytest.raises(StorageError, match=r"Flow 'locked' cannot be pickled: .*lock") as caught:
+        dumps(locked)
+    assert "inside the task" in caught.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import compileall
 import hashlib
+import py_compile
+import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,13 +12,15 @@ import pytest
 
 from flow_operator.api import wire
 from flow_operator.api.wire import BuildFile, BuildReport, BuildRequest
-from flow_operator.images import runtime
+from flow_operator.images import bytecode, runtime
 from flow_operator.images.build import LayersBuilder
+from flow_operator.images.bytecode import Compiler, compile_bytecode
 from flow_operator.images.clients import Clients
 from flow_operator.images.credentials import Keychain
 from flow_operator.images.host_cache import HostCache
 from flow_operator.images.progress import silent
 from flow_operator.images.retries import Retries
+from flow_operator.images.uv import Uv
 from tests.support.registry import FakeRegistry
 from tests.unit.images.wheels import lock_line, make_wheel
 
@@ -46,8 +52,25 @@ def uv_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("uv-cache")
 
 
+@pytest.fixture(scope="session")
+def pythons() -> dict[str, str]:
+    """Which Pythons this machine has: asking uv starts each of them, and the answer stays the same."""
+    return {}
+
+
+def compile_here(directory: Path, compiler: Compiler) -> None:
+    """What `compile_bytecode` does, in this process where that is the compiler: starting another takes longer."""
+    if compiler.program != sys.executable:
+        compile_bytecode(directory, compiler)
+        return
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    compileall.compile_dir(directory, ddir=".", quiet=2, rx=re.compile("/tests/"), invalidation_mode=unchecked)
+
+
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch, wheels: Path, uv_cache: Path, tmp_path: Path) -> None:
+def environment(
+    monkeypatch: pytest.MonkeyPatch, wheels: Path, uv_cache: Path, tmp_path: Path, pythons: dict[str, str]
+) -> None:
     """Nothing of the machine's registries, indexes, proxies and caches."""
     for name in ("DOCKER_CONFIG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -56,6 +79,15 @@ def environment(monkeypatch: pytest.MonkeyPatch, wheels: Path, uv_cache: Path, t
     monkeypatch.setenv("UV_CACHE_DIR", str(uv_cache))
     monkeypatch.setenv("FLOW_OPERATOR_CACHE_DIR", str(tmp_path / "flow-operator-cache"))
     monkeypatch.setenv("FLOW_OPERATOR_RUNTIME_LOCK", str(wheels / "runtime.lock"))
+    find = Uv.find_python
+
+    def found(uv: Uv, version: str) -> str:
+        if version not in pythons:
+            pythons[version] = find(uv, version)
+        return pythons[version]
+
+    monkeypatch.setattr(Uv, "find_python", found)
+    monkeypatch.setattr(bytecode, "compile_bytecode", compile_here)
     # All of it is compiled in tests/integration.
     package = Path(wire.__file__).parents[1]
     monkeypatch.setattr(runtime, "_own_files", lambda: [package / "__init__.py", package / "api" / "wire.py"])

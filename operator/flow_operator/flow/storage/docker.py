@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +18,7 @@ from flow_operator.flow.hands import hand
 from flow_operator.flow.storage.base import Storage, pairs, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Self
 
     from flow_operator.api.wire import BuildReport
@@ -187,6 +188,16 @@ class Docker(Storage):
             self._tagged = frozenset(self._flows)
         self._built, self._pushed = frozenset(self._flows), push and bool(self.registry_url)
         return self
+
+    @contextmanager
+    def on_trial(self) -> Iterator[None]:
+        """What is built inside is for looking at: an image that was pushed before stays the one that counts."""
+        before = self._report, self._built, self._pushed
+        try:
+            yield
+        finally:
+            if before[-1]:
+                self._report, self._built, self._pushed = before
 
     def forget_flow(self, name: str) -> None:
         """Let go of a flow, as if it had never been added: no image counts as holding it."""
