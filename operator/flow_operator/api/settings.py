@@ -62,6 +62,12 @@ class Retries(_Setting):
     backoff_seconds: float = Field(default=10.0, gt=0)  # after the first failure; doubles with each
 
 
+class BuilderSettings(Resources):
+    """Builder pods: each of them, and how many."""
+
+    at_once: int = Field(default=10, ge=1)  # the rest wait for their turn
+
+
 class DaskOperator(_Setting):
     """Whether dask-kubernetes' controller is there."""
 
@@ -91,7 +97,7 @@ class Settings(_Setting):
     leader_election: LeaderElection = LeaderElection()
     retries: Retries = Retries()
     dask_operator: DaskOperator = DaskOperator()
-    builder: Resources = Resources()
+    builder: BuilderSettings = BuilderSettings()
     runner: Resources = Resources()
     dask: DaskSettings = DaskSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -79,6 +79,7 @@ def observe_deployment(
         runs=runs_of(store, uid, deployment["metadata"]["namespace"]),
         run_refused=run_refused,
         pinned_config_maps=frozenset(code for each in unfinished if (code := _pinned(each).get("code"))),
+        builds=tuple(store.builds()),
         unpullable=_unpullable(deployment, unfinished),
         refused=refused,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..api import labels
 from ..api.flow_run import FINISHED
+from ..plan import turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,7 @@ class Store:
         self._objects: dict[Key, Manifest] = {}
         self._children: dict[str, set[Key]] = defaultdict(set)  # by UID of the owner
         self._runs_children: dict[tuple[str, str], set[Key]] = defaultdict(set)  # by namespace and run name
+        self._builds: set[Key] = set()  # deployments that build, or wait for their turn
         self._gone: dict[tuple[str, str], Manifest] = {}  # last words of deleted runner pods, by UID and attempt
 
     def put(self, manifest: Manifest) -> bool:
@@ -102,6 +104,10 @@ class Store:
         """Return all children of all runs that have or had a name."""
         return [self._objects[key] for key in sorted(self._runs_children.get((namespace, name), ()))]
 
+    def builds(self) -> list[Manifest]:
+        """Return the deployments that build, or wait for their turn."""
+        return [self._objects[key] for key in sorted(self._builds)]
+
     def of_kind(self, kind: str) -> Iterator[Manifest]:
         """Yield all objects of a kind."""
         return (each for key, each in list(self._objects.items()) if key.kind == kind)
@@ -111,8 +117,11 @@ class Store:
             self._children[uid].add(key)
         if run := labels_of(manifest).get(labels.RUN_NAME):
             self._runs_children[key.namespace, run].add(key)
+        if key.kind == "FlowDeployment" and turns.is_of_interest(manifest):
+            self._builds.add(key)
 
     def _unindex(self, key: Key, manifest: Manifest) -> None:
+        self._builds.discard(key)
         for uid in _owners(manifest):
             self._children[uid].discard(key)
             if not self._children[uid]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import conditions as words
 from ..api.flow_deployment import Diagnosis, FlowDeploymentSpec, parse_spec
-from . import build, declared, diagnosis, eligible, healing, materials, names, pods, schedule
+from . import build, declared, diagnosis, eligible, healing, materials, names, pods, schedule, turns
 from .conditions import Conditions, announcements
 from .inputs import Inputs, inputs_of
 from .times import duration, seconds_since, stamp
@@ -312,6 +312,8 @@ def _refused(case: Case, kind: str) -> bool:
 
 
 def _start_build(case: Case) -> bool:
+    if waits_for := turns.too_many(case.deployment, case.seen.builds, case.settings):
+        return _queue(case, waits_for)
     attempt, ca, code = case.status["build"]["attempt"], case.seen.ca_bundle, case.wanted.code
     assert code is not None, "what is built here has its code here"  # noqa: S101
     case.create += (
@@ -323,6 +325,12 @@ def _start_build(case: Case) -> bool:
     if case.seen.refused:
         return _refused(case, words.BUILT)
     return case.working(words.BUILT, "Building", f"Building {case.wanted.repository} from {case.wanted.base_image}.")
+
+
+def _queue(case: Case, waits_for: int) -> bool:
+    at_once = case.settings.builder.at_once
+    case.again_after = turns.look_again(waits_for, at_once)
+    return case.working(words.BUILT, turns.QUEUED, f"Waiting for its turn: the operator builds {at_once} at once.")
 
 
 def _build_failed(case: Case, pod: Manifest, terminated: dict[str, Any], report: dict[str, Any]) -> bool:

@@ -83,4 +83,5 @@ class ObservedDeployment:
     run_refused: str | None = None  # why the API server refused the last of them
     pinned_config_maps: frozenset[str] = field(default_factory=frozenset)  # code that unfinished runs mount
     refused: str | None = None
+    builds: tuple[Manifest, ...] = ()  # deployments that build, or wait for their turn
     unpullable: Manifest | None = None  # the diagnosis of an unfinished run that cannot pull this very image
