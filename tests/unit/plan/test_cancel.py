@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from flow_operator.plan import run as run_plan
 from flow_operator.plan.types import ObservedRun, Plan
 from tests.support import makers as m
-from tests.support.condition_rules import violations
+from tests.support.decided import decided
 
 Manifest = dict[str, Any]
 DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4}}
@@ -23,15 +22,7 @@ SUCCEEDED = json.dumps({"state": "Succeeded", "result": 1})
 
 
 def decide(run: Manifest, seen: ObservedRun, after: float = 5) -> Plan:
-    """Decide, and decide again upon the result: the second time there must be nothing new to tell."""
-    now = m.NOW + timedelta(seconds=after)
-    before = copy.deepcopy(run)
-    plan = run_plan.decide(run, seen, m.settings(), now)
-    assert run == before, "a decision must not change what it is given"
-    told = m.with_status(run, plan.status)
-    assert not violations(told), violations(told)
-    assert run_plan.decide(told, seen, m.settings(), now).status is None, "the same world must give the same status"
-    return plan
+    return decided(run, seen, after)
 
 
 def wished(run: Manifest, how: str = "Graceful") -> Manifest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -14,7 +13,7 @@ from flow_operator.plan import run as run_plan
 from flow_operator.plan.types import ObservedRun, Plan
 from tests.support import kstatus
 from tests.support import makers as m
-from tests.support.condition_rules import violations
+from tests.support.decided import decided
 
 Manifest = dict[str, Any]
 DRAINED = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "drained"}]
@@ -22,16 +21,7 @@ DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4}}
 
 
 def decide(run: Manifest, seen: ObservedRun, after: float = 2) -> Plan:
-    """Decide, and decide again upon the result: the second time there must be nothing new to tell."""
-    now = m.NOW + timedelta(seconds=after)
-    before = copy.deepcopy(run)
-    plan = run_plan.decide(run, seen, m.settings(), now)
-    assert run == before, "a decision must not change what it is given"
-    told = m.with_status(run, plan.status)
-    assert not violations(told), violations(told)
-    again = run_plan.decide(told, seen, m.settings(), now)
-    assert again.status is None, "the same world must give the same status"
-    return plan
+    return decided(run, seen, after)
 
 
 def begun(deployment: Manifest | None = None, **spec: Any) -> tuple[Manifest, Plan]:
