@@ -45,6 +45,7 @@ OPERATOR = (
     | of("flow-operator.io/flowruns/finalizers", "update")
     | of("pods", *READ, "create", "patch", "delete")
     | of("configmaps", *READ, "create", "delete")
+    | of("batch/jobs", *READ, "create", "delete")
     | of("events.k8s.io/events", "create")
     | of("kubernetes.dask.org/daskclusters", *READ, "create", "patch", "delete")
     | of("kubernetes.dask.org/daskautoscalers", *READ, "create", "patch", "delete")

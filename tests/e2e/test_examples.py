@@ -93,3 +93,12 @@ def test_re_applying_the_examples_changes_no_generation_and_builds_nothing(names
         assert each["metadata"]["generation"] == before[name]["metadata"]["generation"]
         assert each["status"] == before[name]["status"]
     assert not namespace.list("pods", "app.kubernetes.io/component in (builder,check)")
+
+
+def test_environments(namespace: Namespace) -> None:
+    results = {"local": 2470, "remote": 2470, "dask": 2470, "kubernetes-job": 10}
+    for each in results:  # at the same time
+        apply(namespace, f"environments/{each}")
+    for each, result in results.items():
+        done = namespace.wait_run(f"{each}-1", within=180)
+        assert done["status"].get("result") == result, done["status"].get("diagnosis")

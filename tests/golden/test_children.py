@@ -82,6 +82,8 @@ CASES: dict[str, Callable[[], list[Manifest]]] = {
     "run-with-runner-settings": lambda: children_of_run(
         runner={"nodeSelector": {"disk": "ssd"}, "serviceAccountName": "flows", "env": [{"name": "A", "value": "1"}]}
     ),
+    "run-job": lambda: children_of_run("on_exit", environment=m.a_job_environment(), storage={"bytes": {}}),
+    "run-job-bare": lambda: children_of_run(environment=m.a_job_environment(template={"spec": {"containers": [{}]}})),
     "run-dask": lambda: children_of_run(environment=DASK),
     "run-dask-with-specs": lambda: children_of_run(
         environment={

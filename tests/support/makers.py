@@ -61,6 +61,29 @@ def an_elsewhere_built_flow() -> Manifest:
     return {"image": {"reference": IMAGE, "location": "/flows/squares.flow", "pullSecret": "pull-mine"}}
 
 
+def a_job_environment(**spec: Any) -> Manifest:
+    """Return spec.environment of a flow that runs in a Job of the user's making."""
+    flow = {
+        "name": "work",
+        "image": "another:1",
+        "command": ["sleep"],
+        "args": ["1"],
+        "env": [{"name": "A", "value": "1"}, {"name": "FLOW_OPERATOR_RUN", "value": "mine"}],
+        "resources": {"limits": {"memory": "2Gi"}},
+        "securityContext": {"runAsUser": 1000, "allowPrivilegeEscalation": False},
+    }
+    template = {
+        "metadata": {"labels": {"team": "a"}},
+        "spec": {
+            "containers": [flow, {"name": "beside", "image": "sidecar:1", "args": ["serve"]}],
+            "volumes": [{"name": "tmp", "emptyDir": {}}],
+            "nodeSelector": {"disk": "fast"},
+        },
+    }
+    job = {"jobSpec": {"template": template, **spec}, "metadata": {"labels": {"kueue.x-k8s.io/queue-name": "flows"}}}
+    return {"kubernetesJob": job}
+
+
 def a_local_flow() -> Manifest:
     """Return a spec whose flow is on a volume of the user's."""
     return {

@@ -50,11 +50,14 @@ class RecordingKube:
             raise NotFound(name)
         return copy.deepcopy(self.objects[kind, name])
 
-    async def create(self, manifest: Manifest) -> Manifest:
-        """Create an object."""
+    async def create(self, manifest: Manifest, *, dry_run: bool = False, strict: bool = False) -> Manifest:
+        """Create an object, or say whether it would be admitted."""
         kind, name = manifest["kind"], manifest["metadata"].get("name", "")
         if kind in self.refuse:
             raise Refused(self.refuse[kind])
+        if dry_run:
+            self._wrote(f"rehearse {kind}{' strictly' if strict else ''}")
+            return manifest
         if (kind, name) in self.objects:
             raise Conflict(name)
         made = self.put(manifest)

@@ -17,6 +17,7 @@ REBUILD = f"{GROUP}/rebuild"
 SCHEDULED_AT = f"{GROUP}/scheduled-at"  # of a run: the tick that started it
 BACKFILL = f"{GROUP}/backfill"  # of a run: somebody filled in its tick; the schedule's policies are not about it
 REPLACES = f"{GROUP}/replaces"  # of a run: earlier ones of its schedule are cancelled for it
+CONTAINER = f"{GROUP}/container"  # annotation of a pod of the user's making: the container that runs the flow
 PROJECT = f"{GROUP}/project"  # of a Namespace and of what is deployed into it: the slug of the project's name
 PROJECT_NAME = f"{GROUP}/project-name"  # annotation of the Namespace: the name as it was written
 
@@ -29,6 +30,7 @@ RUNNER = "runner"
 CALLBACK = "callback"
 BUILDER = "builder"
 CHECK = "check"
+JOB = "job"
 DASK = "dask"
 
 SELECTOR = f"{MANAGED_BY}={MANAGER}"

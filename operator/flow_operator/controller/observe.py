@@ -11,7 +11,7 @@ from ..plan.types import ObservedDeployment, ObservedRun
 from .store import Key, Manifest, Store, labels_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 def observe_run(store: Store, run: Manifest, refused: str | None) -> ObservedRun:
@@ -21,7 +21,8 @@ def observe_run(store: Store, run: Manifest, refused: str | None) -> ObservedRun
     attempt = str((run.get("status") or {}).get("attempt", 0))
     pods = store.children(uid, "Pod")
     runners = tuple(each for each in pods if labels_of(each)[labels.COMPONENT] == labels.RUNNER)
-    current = next((each for each in runners if _is_of(attempt, each)), None)
+    current = _newest(each for each in runners if _is_of(attempt, each))
+    jobs = store.children(uid, "Job")
     gone = store.last_words(uid, attempt) if current is None else None
     clusters, autoscalers = store.children(uid, "DaskCluster"), store.children(uid, "DaskAutoscaler")
     siblings = _siblings(store, run)
@@ -30,6 +31,8 @@ def observe_run(store: Store, run: Manifest, refused: str | None) -> ObservedRun
         runner=current or (gone if gone and verdict.terminated(gone) else None),
         runner_gone=gone is not None,
         runners=runners,
+        job=_only(jobs, attempt),
+        jobs=tuple(jobs),
         cluster=_only(clusters, attempt),
         autoscaler=_only(autoscalers, attempt),
         earlier=tuple(each for each in (*autoscalers, *clusters) if not _is_of(attempt, each)),
@@ -53,6 +56,11 @@ def _siblings(store: Store, run: Manifest) -> tuple[Manifest, ...]:
 
 def _is_of(attempt: str, child: Manifest) -> bool:
     return labels_of(child).get(labels.ATTEMPT) == attempt
+
+
+def _newest(pods: Iterable[Manifest]) -> Manifest | None:
+    """A Job may have made several, one after the other."""
+    return max(pods, key=lambda each: str(each["metadata"].get("creationTimestamp")), default=None)
 
 
 def _only(found: list[Manifest], attempt: str) -> Manifest | None:

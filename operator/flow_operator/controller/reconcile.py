@@ -11,7 +11,7 @@ from ..api.conditions import STARTED
 from ..api.flow_run import FINISHED
 from ..api.labels import API_VERSION, GROUP, MANAGER, RUN_UID
 from ..kube.errors import Conflict, KubeError, NotFound, Refused
-from ..plan import clean_up, deployment, run
+from ..plan import clean_up, deployment, kubernetes_job, run
 from ..plan.conditions import is_true
 from ..plan.types import Announcement, Plan, Ref
 from .observe import observe_deployment, observe_run, sources_are_known
@@ -159,7 +159,9 @@ class Reconciler:
     async def _create_or_adopt(self, manifest: Manifest, owner_uid: str) -> Manifest:
         meta = manifest["metadata"]
         try:
-            made = await self._api.create(manifest)
+            if manifest["kind"] == "Job":  # a user's own spec; and whether its pod is admitted would show in no status
+                await self._api.create(kubernetes_job.rehearsal(manifest), dry_run=True, strict=True)
+            made = await self._api.create(manifest, strict=manifest["kind"] == "Job")
         except Conflict:
             made = await self._api.get(manifest["apiVersion"], manifest["kind"], meta["namespace"], meta["name"])
             if owner_uid not in [each["uid"] for each in made["metadata"].get("ownerReferences", ())]:

@@ -32,6 +32,7 @@ WATCHED = (
     ("Pod", "v1", "pods", True),
     ("ConfigMap", "v1", "configmaps", True),
     ("Deployment", "apps/v1", "deployments.apps", True),
+    ("Job", "batch/v1", "jobs.batch", True),
     ("DaskCluster", "kubernetes.dask.org/v1", "daskclusters.kubernetes.dask.org", True),
     ("DaskAutoscaler", "kubernetes.dask.org/v1", "daskautoscalers.kubernetes.dask.org", True),
 )

@@ -34,6 +34,7 @@ PLURALS = {
     "Event": "events",
     "FlowDeployment": "flowdeployments",
     "FlowRun": "flowruns",
+    "Job": "jobs",
     "Namespace": "namespaces",
     "Pod": "pods",
 }
@@ -167,10 +168,17 @@ class Api:
             finally:
                 _cut(response.response)
 
-    async def create(self, manifest: Manifest) -> Manifest:
-        """Create an object and return it; Conflict where the name is taken."""
+    async def create(self, manifest: Manifest, *, dry_run: bool = False, strict: bool = False) -> Manifest:
+        """Create an object and return it; Conflict where the name is taken.
+
+        Args:
+            manifest: what to create.
+            dry_run: only be told whether it would be admitted.
+            strict: refuse fields that the server does not know, instead of dropping them.
+        """
         target = path(manifest["apiVersion"], manifest["kind"], manifest["metadata"].get("namespace"))
-        return await self._call("POST", manifest["kind"], target, body=manifest)
+        query = {**({"dryRun": "All"} if dry_run else {}), **({"fieldValidation": "Strict"} if strict else {})}
+        return await self._call("POST", manifest["kind"], target, query=query, body=manifest)
 
     async def replace_status(self, manifest: Manifest) -> Manifest:
         """Write an object's status; Conflict where it has changed since it was read."""

@@ -169,8 +169,9 @@ def _stop(case: Case, ending: Ending, living: tuple[Manifest, ...]) -> bool:
     else:
         case.status.pop("diagnosis", None)
     because = ending.why.message if ending.why else "its flow has ended."
-    name = living[0]["metadata"]["name"]
-    case.conditions.working(STOPPING[ending.outcome], f"Pod {name} is being stopped: {because}")
+    first = living[0]
+    name = f"{first['kind']} {first['metadata']['name']}"
+    case.conditions.working(STOPPING[ending.outcome], f"{name} is being stopped: {because}")
     return True
 
 

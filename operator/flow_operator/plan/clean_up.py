@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..api.flow_run import FINISHED
-from . import finalizers
+from . import finalizers, kubernetes_job
 from .times import parse, seconds_since
 from .types import Manifest, ObservedRun, Plan, Ref
 
@@ -24,7 +24,7 @@ def clean_up(run: Manifest, seen: ObservedRun, now: datetime) -> Plan:
     waits = [each for each in (dask.again_after, ttl) if each is not None]
     return Plan(
         status=_looked_at(run),
-        delete=(*dask.delete, *expired, *_unended(seen)),
+        delete=(*dask.delete, *expired, *_unended(seen)),  # a Job before its pods: it would make others
         unblock=dask.unblock,
         release=finalizers.done_with(run, seen),
         again_after=min(waits) if waits else None,
@@ -86,7 +86,8 @@ def _ended(pod: Manifest) -> bool:
 
 def _unended(seen: ObservedRun) -> tuple[Ref, ...]:
     """Runner pods that never come to an end by themselves: the run has its verdict without them."""
-    return tuple(Ref.of(each) for each in seen.runners if not _ended(each) and not _dying(each) and not _ending(each))
+    unended = (each for each in seen.runners if not _ended(each) and not _dying(each) and not _ending(each))
+    return tuple(Ref.of(each) for each in (*filter(kubernetes_job.may_run, seen.jobs), *unended))
 
 
 def _ending(pod: Manifest) -> bool:
@@ -103,4 +104,4 @@ def _expired_pods(run: Manifest, seen: ObservedRun, now: datetime) -> tuple[tupl
     left = ttl - seconds_since(status["completionTime"], now)
     if left > 0:
         return (), left
-    return tuple(Ref.of(each) for each in seen.runners if not _dying(each)), None
+    return tuple(Ref.of(each) for each in (*seen.jobs, *seen.runners) if not _dying(each)), None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from ..api import labels
 from ..api.flow_deployment import Diagnosis
 
 if TYPE_CHECKING:
@@ -108,6 +109,11 @@ def memory_limit(pod: Manifest, container: str) -> str:
     return "no limit"
 
 
+def _resources_of(pod: Manifest) -> str:
+    made = labels.CONTAINER in (pod["metadata"].get("annotations") or {})
+    return "spec.environment.kubernetesJob.jobSpec" if made else "spec.runner.resources"
+
+
 def killed(pod: Manifest, container: str, terminated: dict[str, Any]) -> Diagnosis:
     """Return why a container ended without a word of its own."""
     status = pod.get("status") or {}
@@ -117,7 +123,7 @@ def killed(pod: Manifest, container: str, terminated: dict[str, Any]) -> Diagnos
             "OutOfMemory",
             f"Container {container} of pod {name} was killed: it needed more than its memory limit of "
             f"{memory_limit(pod, container)}.",
-            "Raise resources.limits.memory in spec.runner.resources, or process the data in smaller pieces.",
+            f"Raise resources.limits.memory in {_resources_of(pod)}, or process the data in smaller pieces.",
         )
     if disrupted := _disruption(pod):
         return diagnosis(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import kubernetes_job
 from .times import seconds_since
 
 if TYPE_CHECKING:
@@ -16,9 +17,10 @@ NODE_PATIENCE = 60.0
 
 
 def living(seen: ObservedRun) -> tuple[Manifest, ...]:
-    """Return the pods of a run, of whichever attempt, that may still run something of its flow."""
+    """Return the pods of a run, of whichever attempt, that may still run something of it; first what makes them."""
+    jobs = [each for each in seen.jobs if kubernetes_job.may_run(each)]
     current = () if seen.runner is None or seen.runner_gone or seen.runner in seen.runners else (seen.runner,)
-    return tuple(each for each in (*seen.runners, *current) if may_run(each))
+    return (*jobs, *(each for each in (*seen.runners, *current) if may_run(each)))
 
 
 def may_run(pod: Manifest) -> bool:

@@ -14,6 +14,7 @@ from ..api.flow_deployment import (
     Diagnosis,
     Environment,
     FlowDeploymentSpec,
+    KubernetesJobEnvironment,
     RemoteEnvironment,
     parse_spec,
 )
@@ -51,6 +52,11 @@ class Pinned:
     def dask(self) -> DaskKubernetesEnvironment | None:
         """Return the environment if the run has a cluster of its own."""
         return self.environment.dask_kubernetes
+
+    @property
+    def job(self) -> KubernetesJobEnvironment | None:
+        """Return the environment if the runner pod is a Job's."""
+        return self.environment.kubernetes_job
 
     @property
     def hooks(self) -> bool:

@@ -20,7 +20,8 @@ INFRASTRUCTURE = frozenset({
 # is nobody's reason to run the flow again.
 NEVER = frozenset({
     "BadExecutor", "BadParameters", "ConfigMissing", "DaskControllerAbsent", "DeadlineExceeded", "HooksLost",
-    "NoWorkers", "NotStarted", "OnExitFailed", "OnStartFailed", "PodRefused", "StartFailed", "Unschedulable",
+    "JobSpecInvalid", "JobSuspended", "NoWorkers", "NotStarted", "OnExitFailed", "OnStartFailed", "PodRefused",
+    "StartFailed", "Unschedulable",
 })  # fmt: skip
 # Everything else is the flow's own: what it raises, how it exits, the memory it takes.
 

@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING, Any
 from ..api import conditions as words
 from ..api.flow_deployment import DEFAULT_PRE_RUNNING_DEADLINE, Diagnosis
 from ..api.flow_run import FINISHED, FlowRunSpec
-from . import attempts, clean_up, dask_health, diagnosis, eligible, fence, finalizers, pinned, stopping, verdict
+from . import (
+    attempts,
+    clean_up,
+    dask_health,
+    diagnosis,
+    eligible,
+    fence,
+    finalizers,
+    kubernetes_job,
+    pinned,
+    stopping,
+    verdict,
+)
 from .case import Case
 from .conditions import Conditions, announcements, find, is_true
 from .dask_cluster import dask_autoscaler, dask_cluster
-from .runner_pod import HOOKS, MAIN, runner_pod
+from .runner_pod import HOOKS, runner_pod
 from .schedule import tick_of
 from .times import seconds_since, stamp
 from .types import Manifest, ObservedRun, Plan
@@ -28,8 +40,11 @@ PULL_PATIENCE = 60.0
 # Seconds beyond a callback's own limit, which is enforced inside, until hooks that say nothing are given up.
 HOOKS_PATIENCE = 30.0
 
+# Seconds until a Job that has no pod is no longer just slow.
+POD_PATIENCE = 5.0
+
 # What the API has and no check below knows yet.
-NOT_SUPPORTED = ("kubernetesJob", "fargateTask", "custom")
+NOT_SUPPORTED = ("fargateTask", "custom")
 
 
 def decide(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) -> Plan:
@@ -101,7 +116,7 @@ def it_is_to_stop(case: Case) -> bool:
         gone = case.seen.runner_gone or case.conditions.status(words.STARTED) is not None
         left = "and its pod is gone without a verdict" if gone else "before its pod was made"
         return attempts.stopped(case, wish, left)
-    if case.main_ended:
+    if case.main_ended and not (case.seen.job and kubernetes_job.may_run(case.seen.job)):
         # What the flow came to is told by the pod. Only `Now` cuts its callbacks short.
         case.delete = stopping.stop(pod, now=True) if wish.now and verdict.hooks_report(pod) is None else ()
         return False
@@ -158,7 +173,7 @@ def it_tries_again(case: Case) -> bool:
         case.delete = tuple(ref for each in living for ref in stopping.stop(each, now=False))
         return True
     attempts.begin(case, case.status["attempt"] + 1)
-    case.seen = replace(case.seen, runner=None, runner_gone=False, cluster=None, autoscaler=None)
+    case.seen = replace(case.seen, runner=None, runner_gone=False, job=None, cluster=None, autoscaler=None)
     case.seen = replace(case.seen, dask_pods=(), dask_deployments=())
     return False
 
@@ -226,6 +241,8 @@ def _can_run(status: dict[str, Any]) -> bool:
 def children_are_made(case: Case) -> bool:
     """Cluster and runner pod exist; both at once: the runner waits for the scheduler, not the operator."""
     pins, attempt = case.pinned, case.status["attempt"]
+    if pins.job:
+        return _job_is_made(case)
     wanted: list[Manifest] = []
     if pins.dask and case.seen.cluster is None and case.seen.runner is None:
         wanted.append(dask_cluster(case.run, pins, attempt, case.settings))
@@ -243,11 +260,25 @@ def children_are_made(case: Case) -> bool:
     return False
 
 
-def _lost(case: Case) -> Diagnosis:
+def _job_is_made(case: Case) -> bool:
+    """The Job that makes the runner pod exists."""
+    if case.seen.job is not None:
+        return False
+    if case.seen.runner or case.seen.runner_gone or case.conditions.status(words.STARTED) is not None:
+        return attempts.failed(case, _lost(case, of="Job"))
+    case.create = (kubernetes_job.kubernetes_job(case.run, case.pinned, case.status["attempt"]),)
+    if not case.seen.refused:
+        return False
+    why, final = kubernetes_job.refused(case.create[0]["metadata"]["name"], case.seen.refused)
+    return attempts.failed(case, why) if final else _wait_or_fail(case, why)
+
+
+def _lost(case: Case, of: str = "") -> Diagnosis:
+    gone = f"The {of} of runner pod" if of else "The runner pod"
     return diagnosis.diagnosis(
         "RunnerDeleted",
-        f"The runner pod {case.status['pod']} is gone and left no verdict.",
-        "Create another FlowRun. To end a run, set its spec.cancel; do not delete its pod.",
+        f"{gone} {case.status['pod']} is gone and left no verdict.",
+        f"Create another FlowRun. To end a run, set its spec.cancel; do not delete its {of or 'pod'}.",
     )
 
 
@@ -282,9 +313,11 @@ def the_cluster_is_healthy(case: Case) -> bool:
 
 def the_runner_has_started(case: Case) -> bool:
     """The flow's container runs, or has run."""
-    pod = case.seen.runner
+    pod, job = case.seen.runner, case.seen.job
     if pod is None:
-        return True
+        return job is None or _waits_for_its_pod(case, job)
+    if job:
+        case.status["pod"] = pod["metadata"]["name"]
     began = verdict.began(pod)
     if began is None:
         return _not_started(case, pod)
@@ -296,9 +329,26 @@ def the_runner_has_started(case: Case) -> bool:
     return False
 
 
+def _waits_for_its_pod(case: Case, job: Manifest) -> bool:
+    if kubernetes_job.ended(job):
+        return attempts.failed(case, kubernetes_job.failure(job))
+    if case.conditions.status(words.STARTED) == "True":
+        return True  # a pod of it is gone; it makes another one, or ends
+    why = kubernetes_job.waiting_for(job)
+    if why.reason != "NotStarted" or seconds_since(job["metadata"]["creationTimestamp"], case.now) > POD_PATIENCE:
+        return _wait_or_fail(case, why)
+    case.look_again(POD_PATIENCE)
+    case.setting_up()
+    return True
+
+
 def _not_started(case: Case, pod: Manifest) -> bool:
+    if (job := case.seen.job) and not fence.may_run(pod):  # it makes another pod, or ends
+        late = kubernetes_job.is_late(job)
+        lost = kubernetes_job.failure(job) if late else diagnosis.killed(pod, verdict.main_of(pod), {})
+        return kubernetes_job.may_run(job) or attempts.failed(case, lost)
     if fence.dying(pod) or (pod.get("status") or {}).get("phase") == "Failed":  # refused or evicted by the kubelet
-        return attempts.failed(case, diagnosis.killed(pod, MAIN, {}))
+        return attempts.failed(case, diagnosis.killed(pod, verdict.main_of(pod), {}))
     if why := diagnosis.waiting_for(pod):
         return _wait_or_fail(case, why, PULL_PATIENCE if why.reason == "ImagePullFailed" else None)
     return _wait_until_late(case, pod)
@@ -322,17 +372,32 @@ def it_has_ended(case: Case) -> bool:
     pod = case.seen.runner
     ended = verdict.terminated(pod) if pod else None
     if pod is None or ended is None:
-        return pod is not None and _node_is_lost(case, pod)
+        if case.seen.job and kubernetes_job.ended(case.seen.job):
+            return attempts.failed(case, kubernetes_job.failure(case.seen.job))
+        return pod is not None and _goes_on(case, pod)
     hooks = verdict.hooks_report(pod)
     if case.pinned.hooks and hooks is None and not case.seen.runner_gone:
         return _finishing(case, ended)
+    if case.seen.job and kubernetes_job.may_run(case.seen.job):
+        case.status["phase"] = "Finishing"  # other containers run, or there will be another pod
+        case.conditions.working("Finishing", f"The flow has ended in pod {case.status['pod']}; its Job has not.")
+        return True
     report = verdict.flow_report(ended)
     why = verdict.failure(pod, ended, report, hooks or [], declared=case.pinned.callbacks)
     if why is None:
         return attempts.succeeded(case)
+    if case.seen.job and kubernetes_job.is_late(case.seen.job):
+        why = kubernetes_job.failure(case.seen.job)
     if (wish := case.wish) and (case.seen.runner_gone or fence.dying(pod)):  # it was stopped for that
         return attempts.stopped(case, wish, f"in phase {case.status['phase']}")
     return attempts.failed(case, why)
+
+
+def _goes_on(case: Case, pod: Manifest) -> bool:
+    if case.seen.job and case.status["phase"] == "Finishing":  # it has made another pod
+        case.status["phase"] = "Running"
+        case.conditions.working("Running", f"The flow runs in pod {pod['metadata']['name']}.")
+    return _node_is_lost(case, pod)
 
 
 def _node_is_lost(case: Case, pod: Manifest) -> bool:
@@ -354,7 +419,7 @@ def _finishing(case: Case, ended: dict[str, Any]) -> bool:
             case,
             diagnosis.diagnosis(
                 "HooksLost",
-                f"Container {HOOKS} said nothing within {patience:.0f} s of the end of {MAIN}.",
+                f"Container {HOOKS} said nothing within {patience:.0f} s of the end of the flow.",
                 "Look at its log; whether on_exit ran is not known.",
             ),
         )

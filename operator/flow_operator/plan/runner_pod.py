@@ -20,7 +20,7 @@ _HOOKS_MOUNT = {"name": "hooks", "mountPath": wire.HOOKS_DIR}
 def runner_pod(run: Manifest, pinned: Pinned, attempt: int, settings: Settings) -> Manifest:
     """Return the pod that runs the flow once."""
     meta = run["metadata"]
-    env = [*pinned.runner.get("env", ()), *pods.environment(_variables(run, pinned, attempt))]
+    env = [*pinned.runner.get("env", ()), *pods.environment(variables(run, pinned, attempt))]
     account = pinned.runner.get("serviceAccountName")
     volumes, mounts = code_mount(pinned)
     volumes = [*volumes, *pinned.runner.get("volumes", ())]
@@ -41,7 +41,7 @@ def runner_pod(run: Manifest, pinned: Pinned, attempt: int, settings: Settings) 
         namespace=meta["namespace"],
         labels=names.run_labels(meta["name"], meta["uid"], attempt, labels.RUNNER),
         owner=names.owner("FlowRun", meta["name"], meta["uid"]),
-        containers=[main, *([_hooks_container(pinned, env, mounts)] if pinned.hooks else [])],
+        containers=[main, *([hooks_container(pinned, env, mounts)] if pinned.hooks else [])],
         volumes=volumes,
         pull_secrets=list(pinned.pull_secrets),
         finalizers=finalizers.of_pods(pinned),
@@ -59,7 +59,8 @@ def runner_name(run: Manifest, attempt: int) -> str:
     return names.runner_pod(run["metadata"]["name"], run["metadata"]["uid"], attempt)
 
 
-def _variables(run: Manifest, pinned: Pinned, attempt: int) -> dict[str, str]:
+def variables(run: Manifest, pinned: Pinned, attempt: int) -> dict[str, str]:
+    """Return the variables of every container that runs something of the flow."""
     return {
         **pods.HOME,
         **pinned.tick_variables,
@@ -111,7 +112,8 @@ def code_mount(pinned: Pinned) -> tuple[list[Manifest], list[Manifest]]:
     )
 
 
-def _hooks_container(pinned: Pinned, env: list[Manifest], mounts: list[Manifest]) -> Manifest:
+def hooks_container(pinned: Pinned, env: list[Manifest], mounts: list[Manifest]) -> Manifest:
+    """Return the container in which the callbacks run, beside the flow's."""
     return pods.container(
         name=HOOKS,
         image=pinned.image,

@@ -60,6 +60,8 @@ class ObservedRun:
     runner: Manifest | None = None  # the runner pod of the current attempt
     runner_gone: bool = False  # it was there and was deleted
     runners: tuple[Manifest, ...] = ()  # runner pods of all attempts
+    job: Manifest | None = None  # that makes the runner pod of the current attempt, where it is a Job's
+    jobs: tuple[Manifest, ...] = ()  # of all attempts
     cluster: Manifest | None = None
     autoscaler: Manifest | None = None
     earlier: tuple[Manifest, ...] = ()  # clusters of earlier attempts that are not gone yet

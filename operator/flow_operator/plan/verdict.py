@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ..api import wire
+from ..api import labels, wire
 from . import diagnosis, fence
 from .diagnosis import container_states, ended
 from .runner_pod import HOOKS, MAIN
@@ -16,10 +16,17 @@ if TYPE_CHECKING:
     from .types import Manifest
 
 
+def main_of(pod: Manifest) -> str:
+    """Return the name of the container that runs the flow: a pod of the user's making says it."""
+    name: str = (pod["metadata"].get("annotations") or {}).get(labels.CONTAINER, MAIN)
+    return name
+
+
 def began(pod: Manifest) -> str | None:
     """Return when main began, or None."""
+    main = main_of(pod)
     for name, state, _ in container_states(pod):
-        if name == MAIN:
+        if name == main:
             for kind in ("running", "terminated"):
                 if started := (state.get(kind) or {}).get("startedAt"):
                     return str(started)
@@ -28,7 +35,7 @@ def began(pod: Manifest) -> str | None:
 
 def terminated(pod: Manifest) -> dict[str, Any] | None:
     """Return main's terminated state, or None while it may still run."""
-    return ended(pod, MAIN)
+    return ended(pod, main_of(pod))
 
 
 def _read(message: str | None) -> dict[str, Any]:
@@ -103,7 +110,7 @@ def failure(
     if state.get("exitCode") == wire.EXIT_ON_START_FAILED or report.get("reason") == "OnStartFailed":
         return _hook_failed("OnStartFailed", receipts.get("on_start", {}), "The flow did not run.")
     if state.get("reason") == "OOMKilled" or report.get("state") is None:
-        return diagnosis.killed(pod, MAIN, state)
+        return diagnosis.killed(pod, main_of(pod), state)
     if report["state"] != "Succeeded" or state.get("exitCode") != wire.EXIT_OK:
         return _flow_failed(pod, state, report)
     on_exit = receipts.get("on_exit", {})
@@ -145,7 +152,7 @@ _REMEDIES = {
 def _flow_failed(pod: Manifest, state: dict[str, Any], report: wire.RunReport) -> Diagnosis:
     reason = report.get("reason", "FlowFailed")
     if reason == "Stopped" or (pod.get("status") or {}).get("reason") in ("DeadlineExceeded", "Evicted"):
-        by_platform = diagnosis.killed(pod, MAIN, state)
+        by_platform = diagnosis.killed(pod, main_of(pod), state)
         if by_platform.reason != "Killed":
             return by_platform
     error = report.get("error", {})

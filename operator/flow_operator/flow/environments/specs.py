@@ -23,11 +23,8 @@ def job(argument: str, file: str | os.PathLike[str]) -> dict[str, Any]:
     document = _document(argument, file)
     spec = document.get("spec") if document.get("kind") == "Job" else document
     containers = _at(spec, ("template", "spec", "containers"))
-    if (
-        not isinstance(spec, dict)
-        or not isinstance(containers, list)
-        or not all(isinstance(each, dict) for each in containers or [0])
-    ):
+    listed = isinstance(containers, list) and len(containers) > 0
+    if not isinstance(spec, dict) or not listed or not all(isinstance(each, dict) for each in containers):
         raise ValueError(f"{argument}: {file} is no Job with a container: there is none in template.spec.containers")
     if any(spec.get(each, 1) != 1 for each in ("parallelism", "completions")):
         raise ValueError(f"{argument}: {file}: a run is one execution: parallelism and completions must be 1")

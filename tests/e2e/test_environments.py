@@ -1,0 +1,181 @@
+"""Environments: a Job of the user's making, executors that are refused, specs that the flow declares in its Python."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import recorder
+from tests.support.cluster import condition, deployment, kubectl, run
+
+if TYPE_CHECKING:
+    from tests.support.cluster import Namespace
+
+Manifest = dict[str, Any]
+
+FLOW = (
+    recorder.CLIENT
+    + """
+import os, time
+from pathlib import Path
+from flow_operator import flow
+from flow_operator.environments import Environment
+
+@flow(environment=Environment(on_start=lambda: record("on_start"), on_exit=lambda: record("on_exit")))
+def flow(fail: bool = False, nap: float = 0):
+    record("flow")
+    time.sleep(nap)
+    if fail:
+        raise ValueError("the input is empty")
+    return {"mine": os.environ["MINE"], "token": Path("/var/run/secrets/kubernetes.io").exists()}
+"""
+)
+PLAIN = "import time\ndef flow(nap: float = 0):\n    time.sleep(nap)\n    return 1\n"
+# What a flow says in its Python alone; the file is read when the module is imported, in the check pod too.
+DECLARED = """
+import json, pathlib, tempfile
+from flow_operator import flow
+from flow_operator.environments import KubernetesJobEnvironment
+
+SPEC = json.loads('''%s''')
+SPEC["template"]["spec"]["containers"][0]["env"] += [{"name": f"N{i}", "value": f"{i * i:x}"} for i in range(60)]
+file = pathlib.Path(tempfile.mkdtemp()) / "job.yaml"
+file.write_text(json.dumps(SPEC))
+
+@flow(environment=KubernetesJobEnvironment(file))
+def flow():
+    import os
+    return os.environ["N59"]
+"""
+SECURITY = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def job(**container: Any) -> Manifest:
+    """Return the spec of a Job that restricted Pod Security admits."""
+    first = {"name": "work", "args": ["unused"], "env": [{"name": "MINE", "value": "yes"}], "securityContext": SECURITY}
+    spec = {
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [{**first, **container}],
+    }
+    return {"template": {"metadata": {"labels": {"team": "a"}}, "spec": spec}}
+
+
+def in_a_job(**spec: Any) -> Manifest:
+    return {"kubernetesJob": {"jobSpec": {**job(), **spec}}}
+
+
+LOOSE = {"template": {"spec": {"containers": [{"name": "work"}]}}}
+NODE = {**job(), "template": {"spec": {**job()["template"]["spec"], "imagePullSecrets": [{"name": "Not/A/Name"}]}}}
+REFUSED = {
+    # name: spec of the Job, reason, words of the API server
+    "loose": (LOOSE, "PodRefused", "violates PodSecurity"),
+    "typo": ({**job(), "backofLimit": 1}, "JobSpecInvalid", 'unknown field "spec.backofLimit"'),
+    "always": (
+        {"template": {"spec": {**job()["template"]["spec"], "restartPolicy": "Always"}}},
+        "JobSpecInvalid",
+        "Unsupported value",
+    ),
+    "secret": (NODE, "JobSpecInvalid", "imagePullSecrets"),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deployments(namespace: Namespace) -> None:
+    dask = {"remote": {"executor": "LocalDask", "executorKwargs": {"workers": 3}}}
+    made = [
+        deployment("hooked", FLOW, environment=in_a_job()),
+        deployment("plain", PLAIN, environment=in_a_job()),
+        deployment("again", FLOW, environment=in_a_job(backoffLimit=1)),
+        deployment("declared", DECLARED % json.dumps(job())),
+        deployment("picky", PLAIN, environment=dask),
+        *(
+            deployment(name, PLAIN, environment={"kubernetesJob": {"jobSpec": each[0]}})
+            for name, each in REFUSED.items()
+        ),
+    ]
+    namespace.apply(*made)
+    for each in made:
+        namespace.wait_ready(each["metadata"]["name"])
+
+
+def change(namespace: Namespace, name: str, **spec: Any) -> None:
+    kubectl("-n", namespace.name, "patch", "flowrun", name, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+
+def test_runs_in_jobs(namespace: Namespace) -> None:
+    namespace.apply(
+        run("good", "hooked"),
+        run("bad", "hooked", parameters={"fail": True}),
+        run("retried", "again", parameters={"fail": True}),
+        run("told", "declared"),
+        run("kwargs", "picky"),
+    )
+    good = namespace.wait_run("good")["status"]
+    assert good["result"] == {"mine": "yes", "token": False}, good
+    assert [(each["name"], each["state"]) for each in good["hooks"]] == [
+        ("on_start", "Succeeded"),
+        ("on_exit", "Succeeded"),
+    ]
+    assert recorder.names(namespace, "good") == ["on_start", "flow", "on_exit"]
+    (made,) = namespace.list("jobs", "flow-operator.io/run=good")
+    assert condition(made, "Complete") == "True"
+    pod = namespace.get("pod", good["pod"])
+    assert pod["metadata"]["labels"]["team"] == "a"
+    assert not [each for each in pod["metadata"].get("finalizers", ()) if each.startswith("flow-operator.io")]
+
+    bad = namespace.wait_run("bad")["status"]
+    assert (bad["phase"], bad["diagnosis"]["reason"]) == ("Failed", "FlowRaised")
+    assert recorder.names(namespace, "bad") == ["on_start", "flow", "on_exit"]
+
+    retried = namespace.wait_run("retried")["status"]
+    assert retried["diagnosis"]["reason"] == "FlowRaised"
+    assert recorder.names(namespace, "retried") == ["on_start", "flow", "on_exit"] * 2, "the Job's own backoffLimit"
+    assert retried["attempt"] == 1
+
+    assert namespace.wait_run("told")["status"]["result"] == f"{59 * 59:x}"
+
+    kwargs = namespace.wait_run("kwargs")["status"]
+    assert kwargs["diagnosis"]["reason"] == "BadExecutor"
+    assert "workers" in kwargs["diagnosis"]["message"]
+
+
+def test_what_the_api_server_does_not_take_is_said_in_its_words(namespace: Namespace) -> None:
+    namespace.apply(*(run(f"{name}-1", name, preRunningDeadlineSeconds=15) for name in REFUSED))
+    for name, (_, reason, words) in REFUSED.items():
+        status = namespace.wait_run(f"{name}-1")["status"]
+        assert status["diagnosis"]["reason"] == reason, status["diagnosis"]
+        assert words in status["diagnosis"]["message"]
+        assert not namespace.list("jobs", f"flow-operator.io/run={name}-1")
+
+
+def test_jobs_that_are_stopped_and_deleted(namespace: Namespace) -> None:
+    namespace.apply(
+        run("cancelled", "hooked", parameters={"nap": 60}),
+        run("paused", "hooked", parameters={"nap": 4}),
+        run("orphaned", "hooked", parameters={"nap": 4}),
+    )
+    for name in ("cancelled", "paused", "orphaned"):
+        namespace.wait_phase(name, "Running")
+        recorder.wait_for(namespace, name, "flow")
+    kubectl(
+        "-n", namespace.name, "patch", "flowrun", "cancelled", "--type=merge", "-p", '{"spec":{"cancel":"Graceful"}}'
+    )
+    kubectl("-n", namespace.name, "patch", "flowrun", "paused", "--type=merge", "-p", '{"spec":{"suspend":true}}')
+    namespace.delete("job", namespace.list("jobs", "flow-operator.io/run=orphaned")[0]["metadata"]["name"])
+
+    done = namespace.wait_run("cancelled")["status"]
+    assert done["phase"] == "Cancelled"
+    assert recorder.names(namespace, "cancelled") == ["on_start", "flow", "on_exit"]
+    assert not namespace.list("jobs", "flow-operator.io/run=cancelled")
+
+    namespace.wait_phase("paused", "Suspended")
+    assert not namespace.list("jobs", "flow-operator.io/run=paused")
+    change(namespace, "paused", suspend=False)
+    paused = namespace.wait_run("paused")["status"]
+    assert (paused["phase"], paused["attempt"]) == ("Succeeded", 2)
+
+    orphaned = namespace.wait_run("orphaned")["status"]
+    assert (orphaned["phase"], orphaned["attempt"]) == ("Succeeded", 2), "the infrastructure's budget pays for it"
+    assert orphaned["attempts"][0]["reason"] == "RunnerDeleted"
