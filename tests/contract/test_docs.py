@@ -138,7 +138,8 @@ NOT_REASONS = {
     *("WorkerLog", "Seconds", "Finished", "Limit", "DisruptionTarget", "Complete", "Job"),
     *("ImportError", "NameError", "AttributeError", "SyntaxError", "IndentationError", "TabError", "Layers", "Docker"),
     *("ModuleNotFoundError", "Refused"),
-    *("Allow", "Forbid", "Replace", "Now"),
+    *("Allow", "Forbid", "Replace", "Now", "Gi", "Mi"),
+    *("ContainerCreating", "PersistentVolumeClaim", "Secret", "Spec"),
 }
 CAMEL = re.compile(r"(?:[A-Z][a-z]+)+")
 

@@ -162,6 +162,10 @@ class FlowRunStatus(Model):
     stages: dict[str, Text] = Field(
         default_factory=dict, json_schema_extra={"maxProperties": 16}, description="Duration of each stage."
     )
+    peak_memory: Text | None = Field(
+        default=None,
+        description="Most memory that the flow's container had at one time, as the kernel counts it against the limit.",
+    )
     workers: Workers | None = Field(default=None, description="Dask workers, for a run with a cluster.")
     result: Annotated[Any, Field(json_schema_extra=FREE_FORM)] = Field(
         default=None, description="What the flow returned, if it is small JSON."

@@ -114,6 +114,7 @@ class RunReport(TypedDict, total=False):
     resultOmitted: str  # why there is no result in the report: "too large (5120 bytes)", "not JSON: DataFrame"
     error: FlowError
     stages: dict[str, float]  # seconds: load, connect, flow
+    peakMemoryBytes: int  # most memory of the container at one time; the one key there is where the flow was killed
     workersSeen: list[str]  # names of Dask workers that computed something, at most 16
 
 

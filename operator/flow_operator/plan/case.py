@@ -73,14 +73,20 @@ class Case:
 
     def started(self, pod: Manifest, began: str) -> None:
         """Say that the flow of this attempt has begun."""
-        first = self.status["attempt"] == 1 and "resumeTime" not in self.status
-        created = self.run["metadata"]["creationTimestamp"] if first else self.attempt_began
         self.status["startTime"] = began
         self.status["phase"] = "Running"
-        self.status.setdefault("stages", {})["setUp"] = duration(
-            max(0.0, seconds_since(created, self.now) - seconds_since(began, self.now))
-        )
+        self.status["stages"] = {**self.status.get("stages", {}), **self._stages_until(began)}
         self.conditions.set(words.SET_UP, "True", "SetUp", "The run's pods are made.")
         self.conditions.set(words.STARTED, "True", "Started", f"The flow runs in pod {pod['metadata']['name']}.")
         self.conditions.working("Running", f"The flow runs in pod {pod['metadata']['name']}.")
         self.status.pop("diagnosis", None)
+
+    def _stages_until(self, began: str) -> dict[str, str]:
+        """Return how long the run waited for its turn, and how long its pods took to be made."""
+        created = self.run["metadata"]["creationTimestamp"]
+        pinned = self.attempt_began or created
+        waited = seconds_since(created, self.now) - seconds_since(pinned, self.now)
+        set_up = seconds_since(pinned, self.now) - seconds_since(began, self.now)
+        first = self.status["attempt"] == 1 and "resumeTime" not in self.status
+        wait = {"wait": duration(waited)} if waited > 0 and first else {}
+        return {**wait, "setUp": duration(max(0.0, set_up))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,20 @@ def diagnosis(reason: str, message: str, remedy: str) -> Diagnosis:
     return Diagnosis(reason=reason, message=scrub(message)[:3000], remedy=remedy)
 
 
+def report_in(message: str | None) -> dict[str, Any]:
+    """Return what a container of ours left in its termination message; empty where that is no report."""
+    try:
+        report = json.loads(message or "")
+    except ValueError:
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+def amount(size: float) -> str:
+    """Return an amount of memory as a quantity of Kubernetes."""
+    return f"{size / 2**30:.1f}Gi" if size >= 2**30 else f"{size / 2**20:.1f}Mi"
+
+
 def sentence(why: Diagnosis) -> str:
     """Return message and remedy as one text."""
     stop = "" if why.message.endswith((".", "!", "?", "…")) else "."
@@ -51,12 +66,84 @@ def waiting_for(pod: Manifest) -> Diagnosis | None:
 def _unschedulable(pod: Manifest) -> Diagnosis | None:
     for each in (pod.get("status") or {}).get("conditions") or ():
         if each["type"] == "PodScheduled" and each["status"] == "False" and each.get("reason") == "Unschedulable":
+            said = each.get("message", "no message")
+            asked, remedies = _what_it_asks_for(pod, said)
+            remedy = "; ".join(remedies) or f"lower what {_settings_of(pod)} asks of a node"
             return diagnosis(
                 "Unschedulable",
-                f"No node can take pod {pod['metadata']['name']}: {each.get('message', 'no message')}",
-                "Lower the resources or drop the nodeSelector in spec.runner, or add a node that fits.",
+                f"No node can take pod {pod['metadata']['name']}: {_stopped(said)}"
+                + (f" It asks for {', '.join(asked)}." if asked else ""),
+                f"{remedy[0].upper()}{remedy[1:]}; or add a node that fits.",
             )
     return None
+
+
+def _what_it_asks_for(pod: Manifest, said: str) -> tuple[list[str], list[str]]:
+    """Return what of the pod the scheduler cannot satisfy, and what to do about each."""
+    where, spec = _settings_of(pod), pod["spec"]
+    asked, remedies = [], []
+    for resource in dict.fromkeys(re.findall(r"Insufficient ([\w/-]+(?:\.[\w/-]+)*)", said)):
+        asked += [f"{resource} {amount} (container {name})" for name, amount in _requests(pod, resource)]
+        remedies.append(f"lower resources.requests.{resource} in {where}")
+    if "node affinity" in said or "node selector" in said:
+        selector: dict[str, str] = spec.get("nodeSelector") or {}
+        asked += [f"a node with {key}={value}" for key, value in sorted(selector.items())]
+        remedies.append(f"correct the nodeSelector in {where}")
+    if "untolerated taint" in said:
+        remedies.append(f"add the taint that is named to the tolerations in {where}")
+    if "persistentvolumeclaim" in said.lower():
+        remedies.append(f"create the PersistentVolumeClaim that is named, or correct the volumes in {where}")
+    return asked, remedies
+
+
+def _requests(pod: Manifest, resource: str) -> Iterable[tuple[str, str]]:
+    for each in pod["spec"].get("containers", ()):
+        resources = each.get("resources") or {}
+        # Where only a limit is given, the API server makes it the request.
+        if found := (resources.get("requests") or {}).get(resource) or (resources.get("limits") or {}).get(resource):
+            yield each["name"], str(found)
+
+
+def _settings_of(pod: Manifest) -> str:
+    """Return where a pod's resources and placement are set."""
+    role = (pod["metadata"].get("labels") or {}).get("dask.org/component", "")
+    return f"spec.environment.daskKubernetes.{role}Spec" if role in ("scheduler", "worker") else "spec.runner"
+
+
+def _stopped(text: str) -> str:
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
+def not_started(pod: Manifest) -> Diagnosis:
+    """Return why the flow has not begun in time, as far as the pod shows it."""
+    name, mounted = pod["metadata"]["name"], _mounted(pod)
+    seen = (pod.get("status") or {}).get("containerStatuses") or ()
+    creating = any((each.get("state") or {}).get("waiting", {}).get("reason") == "ContainerCreating" for each in seen)
+    if mounted and creating:
+        return diagnosis(
+            "NotStarted",
+            f"The containers of pod {name} are not created. It mounts {', '.join(mounted)}: a kubelet waits for what "
+            "is not there.",
+            f"Create what is missing, or correct spec.runner.volumes; see the events: kubectl describe pod {name}",
+        )
+    return diagnosis(
+        "NotStarted", f"The flow in pod {name} did not begin in time.", f"See kubectl describe pod {name}."
+    )
+
+
+def _mounted(pod: Manifest) -> list[str]:
+    """Return the objects of users that a pod mounts, by kind and name; what is optional keeps no pod from starting."""
+    kinds = (
+        ("secret", "secretName", "Secret"),
+        ("configMap", "name", "ConfigMap"),
+        ("persistentVolumeClaim", "claimName", "PersistentVolumeClaim"),
+    )
+    return [
+        f"{kind} {volume[field][key]}"
+        for volume in pod["spec"].get("volumes") or ()
+        for field, key, kind in kinds
+        if volume.get(field) and volume["name"] != "code" and not volume[field].get("optional")
+    ]
 
 
 def vanished(why: Diagnosis) -> bool:
@@ -119,10 +206,11 @@ def killed(pod: Manifest, container: str, terminated: dict[str, Any]) -> Diagnos
     status = pod.get("status") or {}
     name, code = pod["metadata"]["name"], terminated.get("exitCode")
     if terminated.get("reason") == "OOMKilled":
+        peak = report_in(terminated.get("message")).get("peakMemoryBytes")
         return diagnosis(
             "OutOfMemory",
             f"Container {container} of pod {name} was killed: it needed more than its memory limit of "
-            f"{memory_limit(pod, container)}.",
+            f"{memory_limit(pod, container)}" + (f" (at its peak it had {amount(peak)})." if peak else "."),
             f"Raise resources.limits.memory in {_resources_of(pod)}, or process the data in smaller pieces.",
         )
     if disrupted := _disruption(pod):

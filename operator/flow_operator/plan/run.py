@@ -356,13 +356,8 @@ def _not_started(case: Case, pod: Manifest) -> bool:
 
 def _wait_until_late(case: Case, pod: Manifest) -> bool:
     case.look_again(case.pinned.pre_running_deadline)
-    late = diagnosis.diagnosis(
-        "NotStarted",
-        f"The flow in pod {pod['metadata']['name']} did not begin in time.",
-        f"See kubectl describe pod {pod['metadata']['name']}.",
-    )
     if seconds_since(case.attempt_began, case.now) >= case.pinned.pre_running_deadline:
-        return attempts.failed(case, late)
+        return attempts.failed(case, diagnosis.not_started(pod))
     case.setting_up()  # what was in the way is not any more
     return True
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from ..api import labels, wire
 from . import diagnosis, fence
 from .diagnosis import container_states, ended
 from .runner_pod import HOOKS, MAIN
-from .times import duration
+from .times import duration, parse
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..api.flow_deployment import Diagnosis
     from .types import Manifest
 
@@ -38,17 +39,9 @@ def terminated(pod: Manifest) -> dict[str, Any] | None:
     return ended(pod, main_of(pod))
 
 
-def _read(message: str | None) -> dict[str, Any]:
-    try:
-        report = json.loads(message or "")
-    except ValueError:
-        return {}
-    return report if isinstance(report, dict) else {}
-
-
 def flow_report(state: dict[str, Any]) -> wire.RunReport:
     """Return what the runner said; empty where it was killed before it could."""
-    report: wire.RunReport = _read(state.get("message"))  # type: ignore[assignment]
+    report: wire.RunReport = diagnosis.report_in(state.get("message"))  # type: ignore[assignment]
     return report
 
 
@@ -56,7 +49,7 @@ def hooks_report(pod: Manifest) -> list[dict[str, Any]] | None:
     """Return the receipts once the hooks container has ended for good, else None."""
     for each in pod["spec"]["containers"]:
         if each["name"] == HOOKS and fence.ended_for_good(pod, each):
-            receipts = _read((ended(pod, HOOKS) or {}).get("message")).get("hooks", [])
+            receipts = diagnosis.report_in((ended(pod, HOOKS) or {}).get("message")).get("hooks", [])
             return receipts if isinstance(receipts, list) else []
     return None
 
@@ -66,6 +59,10 @@ def record(status: dict[str, Any], report: wire.RunReport, hooks: list[dict[str,
     stages = {name: duration(seconds) for name, seconds in report.get("stages", {}).items()}
     if stages:
         status["stages"] = {**status.get("stages", {}), **stages}
+    for name, seconds in _callback_stages(hooks):
+        status.setdefault("stages", {})[name] = duration(seconds)
+    if peak := report.get("peakMemoryBytes"):
+        status["peakMemory"] = diagnosis.amount(peak)
     if "result" in report:
         status["result"] = report["result"]
     if omitted := report.get("resultOmitted"):
@@ -82,6 +79,17 @@ def record(status: dict[str, Any], report: wire.RunReport, hooks: list[dict[str,
         }
     if hooks:
         status["hooks"] = [_hook(each) for each in hooks]
+
+
+def _callback_stages(hooks: list[dict[str, Any]]) -> Iterator[tuple[str, float]]:
+    """Yield how long each callback took."""
+    for each in hooks:
+        try:
+            began, ended = parse(each.get("startTime")), parse(each.get("endTime"))
+        except (TypeError, ValueError):  # whoever wrote that into the message
+            continue
+        if began and ended:
+            yield each["name"], (ended - began).total_seconds()
 
 
 def _hook(receipt: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from flow_operator.api import wire
 from flow_operator.flow.errors import ParameterError
+from flow_operator.runner import memory, results
 from flow_operator.runner import report as reports
-from flow_operator.runner import results
 from flow_operator.runner.errors import RunFailed
 from flow_operator.runner.executor import scheduler_beside, session
 from flow_operator.runner.load import LoadError, load
@@ -35,6 +35,7 @@ def main(request: RunRequest) -> int:
         report["error"]["message"] = report["error"]["message"] or "stopped by SIGTERM"
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the flow is over; its report is not
+    report.update(memory.report())
     reports.tell(report, share=request.get("hooks", False))
     return code
 

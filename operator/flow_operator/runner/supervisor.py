@@ -75,6 +75,10 @@ class Supervisor:
             killed = code == -signal.SIGKILL
             how = f"did not end within {self.grace:g} s of SIGTERM" if killed else "stopped by SIGTERM"
             _tell(_failed("Stopped", how), share=request.get("hooks", False))
+        elif code < 0 and not _has_report():
+            from flow_operator.runner import memory
+
+            _tell(memory.report(), share=False)  # where the kernel's kill has left us to tell it
         return code if code >= 0 else 128 - code
 
     def _reap(self) -> int:

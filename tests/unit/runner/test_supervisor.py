@@ -62,7 +62,7 @@ def test_a_sudden_end_leaves_no_report(pod: Pod, how: str, code: int) -> None:
     (pod.home / "main.message").write_text('{"state": "Succeeded"}')
     pod.flow(f"def main():\n    {how}")
     assert ended(pod.main()) == code
-    assert pod.message() is None
+    assert set(pod.message() or {}) <= {"peakMemoryBytes"}
 
 
 @pytest.mark.parametrize(

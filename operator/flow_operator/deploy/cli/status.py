@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 Manifest = dict[str, Any]
 DEPLOYMENT_COLUMNS = ("DEPLOYMENT", "READY", "REASON", "FLOW", "NEXT RUN", "AGE")
 # In the order they come; a map in the API is sorted by name.
-STAGES = ("setUp", "load", "connect", "flow", "resolve", "base", "dependencies", "code", "push")
+STAGES = (
+    "wait", "setUp", "on_start", "load", "connect", "flow", "on_exit",
+    "resolve", "base", "dependencies", "code", "push",
+)  # fmt: skip
 RUN_COLUMNS = ("RUN", "DEPLOYMENT", "PHASE", "REASON", "WORKERS", "RESULT", "DURATION", "AGE")
 
 
@@ -140,6 +143,7 @@ def run_facts(run: Manifest) -> Iterator[tuple[str, str]]:
     yield "started", status.get("startTime") or ""
     yield "ended", f"{status['completionTime']}, after {status.get('duration')}" if "completionTime" in status else ""
     yield "stages", _stages(status.get("stages") or {})
+    yield "memory", f"{status['peakMemory']} at its peak" if "peakMemory" in status else ""
     yield "workers", _workers(status.get("workers") or {})
     yield "callbacks", "\n".join(map(_hook, status.get("hooks") or ()))
     yield "error", _error(status.get("error") or {})

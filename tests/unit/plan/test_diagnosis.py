@@ -1,0 +1,94 @@
+"""What a person is told of a pod that does not do what it should: the thing, the numbers, and a remedy that fits."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from flow_operator.plan import diagnosis
+from tests.support import makers as m
+
+Manifest = dict[str, Any]
+POD: Manifest = {
+    "metadata": {"name": "squares-1", "namespace": "team-a", "labels": {}},
+    "spec": {
+        "nodeSelector": {"disk": "ssd"},
+        "containers": [
+            {"name": "main", "resources": {"requests": {"memory": "64Gi", "cpu": "2"}, "limits": {"memory": "96Mi"}}},
+            {"name": "flow-hooks", "resources": {"limits": {"memory": "512Mi"}}},
+        ],
+        "volumes": [
+            {"name": "code", "configMap": {"name": "squares-code-1"}},
+            {"name": "keys", "secret": {"secretName": "keys"}},
+            {"name": "maybe", "secret": {"secretName": "maybe", "optional": True}},
+            {"name": "data", "persistentVolumeClaim": {"claimName": "data"}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    },
+}
+
+
+def unschedulable(said: str, pod: Manifest = POD) -> tuple[str, str]:
+    found = diagnosis.waiting_for(m.scheduled(pod, reason="Unschedulable", message=said))
+    assert found
+    assert found.reason == "Unschedulable"
+    return found.message, found.remedy
+
+
+def test_the_request_that_no_node_can_satisfy_is_named() -> None:
+    message, remedy = unschedulable("0/2 nodes are available: 2 Insufficient memory. no new claims to deallocate")
+    assert "0/2 nodes are available: 2 Insufficient memory." in message
+    assert message.endswith("It asks for memory 64Gi (container main), memory 512Mi (container flow-hooks).")
+    assert remedy == "Lower resources.requests.memory in spec.runner; or add a node that fits."
+
+
+def test_several_reasons_have_several_remedies() -> None:
+    message, remedy = unschedulable(
+        "0/3 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match Pod's node affinity/selector, "
+        "1 node(s) had untolerated taint {dedicated: batch}."
+    )
+    assert message.endswith("It asks for cpu 2 (container main), a node with disk=ssd.")
+    assert "requests.cpu" in remedy
+    assert "correct the nodeSelector in spec.runner" in remedy
+    assert "tolerations in spec.runner" in remedy
+
+
+@pytest.mark.parametrize("said", ["no message", "0/2 nodes are available: 2 node(s) were unschedulable."])
+def test_words_that_we_do_not_know_are_shown_as_they_are(said: str) -> None:
+    message, remedy = unschedulable(said)
+    assert said.rstrip(".") in message
+    assert remedy == "Lower what spec.runner asks of a node; or add a node that fits."
+
+
+def test_of_a_worker_the_workers_spec_is_named() -> None:
+    worker = {**POD, "metadata": {**POD["metadata"], "labels": {"dask.org/component": "worker"}}}
+    assert "spec.environment.daskKubernetes.workerSpec" in unschedulable("Insufficient memory", worker)[1]
+
+
+def test_a_claim_that_is_not_there() -> None:
+    _, remedy = unschedulable('0/2 nodes are available: persistentvolumeclaim "data" not found.')
+    assert "create the PersistentVolumeClaim" in remedy.lower() or "PersistentVolumeClaim that is named" in remedy
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (json.dumps({"peakMemoryBytes": 100_663_296}), "limit of 96Mi (at its peak it had 96.0Mi)."),
+        ("", "limit of 96Mi."),
+        ("not JSON", "limit of 96Mi."),
+    ],
+)
+def test_out_of_memory_names_limit_and_peak(message: str, told: str) -> None:
+    found = diagnosis.killed(POD, "main", {"reason": "OOMKilled", "exitCode": 137, "message": message})
+    assert (found.reason, found.message.endswith(told)) == ("OutOfMemory", True)
+
+
+def test_what_a_kubelet_waits_for_is_named_as_far_as_the_pod_shows_it() -> None:
+    stuck = m.waiting(m.scheduled(POD), "ContainerCreating")
+    found = diagnosis.not_started(stuck)
+    assert found.reason == "NotStarted"
+    assert "It mounts Secret keys, PersistentVolumeClaim data: a kubelet waits for what is not there." in found.message
+    pulled = {**stuck, "spec": {"containers": []}}
+    assert "did not begin in time" in diagnosis.not_started(pulled).message
