@@ -17,7 +17,7 @@ BODY = """
     number = _json.loads(_os.environ["FLOW_OPERATOR_RUN"])["run"]["attempt"]
     record("start", attempt=number)
     try:
-        if number <= slow:
+        if number in slow:
             _time.sleep(60)
         if number <= fails:
             raise ValueError(f"attempt {number}")
@@ -32,11 +32,11 @@ from flow_operator import flow
 from flow_operator.environments import RemoteEnvironment
 
 @flow(environment=RemoteEnvironment(on_exit=lambda: record("on_exit")))
-def flow(fails: int = 0, slow: int = 0):
+def flow(fails: int = 0, slow: tuple = ()):
 """
     + BODY
 )
-DASK_FLOW = recorder.CLIENT + "\ndef flow(fails: int = 0, slow: int = 0):\n" + BODY
+DASK_FLOW = recorder.CLIENT + "\ndef flow(fails: int = 0, slow: tuple = ()):\n" + BODY
 DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 1}}
 
 
@@ -45,15 +45,15 @@ def runs(namespace: Namespace) -> None:
     """Begin all of them: each test waits for what is under way already."""
     namespace.apply(deployment("tries", FLOW), deployment("tries-dask", DASK_FLOW, environment=DASK))
     namespace.wait_ready("tries")
-    slow = {"slow": 1}
+    slow = {"slow": [1]}
     namespace.apply(
         run("thrice", "tries", parameters={"fails": 2}, backoffLimit=2),
-        run("swept-early", "tries"),
-        run("swept", "tries", parameters={"slow": 9}, infrastructureBackoffLimit=1),
+        run("swept", "tries", parameters={"slow": [1, 2]}, infrastructureBackoffLimit=1),
         run("hopeless", "tries", parameters={"fails": 9}, backoffLimit=1),
         run("paused", "tries", parameters=slow),
         run("paused-dask", "tries-dask", parameters=slow),
         run("held", "tries", suspend=True),
+        run("late", "tries", parameters={"fails": 1, "slow": [2]}, backoffLimit=9, activeDeadlineSeconds=25),
         run("left", "tries", parameters={"fails": 9}, backoffLimit=9),
     )
 
@@ -97,10 +97,11 @@ def never_two(namespace: Namespace, name: str) -> list[str]:
 
 
 def test_a_pod_that_is_deleted_before_its_flow_began_costs_the_infrastructures_budget(namespace: Namespace) -> None:
+    namespace.apply(run("swept-early", "tries"))
     delete_pod(namespace, "swept-early", 1)
     done = namespace.wait_run("swept-early", within=60)
     assert attempts(done) == [("Failed", "RunnerDeleted"), ("Succeeded", None)]
-    assert done["status"]["retries"] == {"infrastructure": 1}
+    assert done["status"]["retries"] == {"flow": 0, "infrastructure": 1}
     never_two(namespace, "swept-early")
 
 
@@ -132,7 +133,7 @@ def test_a_cluster_goes_while_its_run_is_suspended_and_another_comes(namespace: 
 
 def test_what_is_suspended_when_it_is_created_makes_nothing_and_ends_at_once(namespace: Namespace) -> None:
     seen = namespace.wait_phase("held", "Suspended", within=10)
-    assert "attempt" not in seen["status"]
+    assert not seen["status"]["attempt"]
     assert not namespace.list("pods", "flow-operator.io/run=held")
     change(namespace, "held", cancel="Graceful")
     done = namespace.wait_run("held", within=5)
@@ -151,7 +152,7 @@ def test_a_flow_that_fails_twice_succeeds_the_third_time(namespace: Namespace) -
     done = namespace.wait_run("thrice", within=60)
     assert (done["status"]["phase"], done["status"]["result"]) == ("Succeeded", 3)
     assert attempts(done) == [("Failed", "FlowRaised"), ("Failed", "FlowRaised"), ("Succeeded", None)]
-    assert done["status"]["retries"] == {"flow": 2}
+    assert done["status"]["retries"] == {"flow": 2, "infrastructure": 0}
     assert never_two(namespace, "thrice") == ["start", "stop", "on_exit"] * 3
     assert len(namespace.list("pods", "flow-operator.io/run=thrice")) == 3, "pods stay for their logs"
 
@@ -176,6 +177,18 @@ def test_a_resumed_run_has_a_cluster_of_its_own(namespace: Namespace) -> None:
     done = namespace.wait_run("paused-dask", within=90)
     assert (done["status"]["phase"], done["status"]["result"]) == ("Succeeded", 2)
     assert never_two(namespace, "paused-dask") == ["start", "stop"] * 2
+
+
+def test_the_deadline_is_that_of_all_attempts(namespace: Namespace) -> None:
+    done = namespace.wait_run("late", within=60)
+    assert attempts(done) == [("Failed", "FlowRaised"), ("Failed", "DeadlineExceeded")]
+    first, second = (
+        next(each["spec"] for each in namespace.list("pods", f"flow-operator.io/run=late,flow-operator.io/attempt={n}"))
+        for n in (1, 2)
+    )
+    assert first["activeDeadlineSeconds"] == 25
+    assert second["activeDeadlineSeconds"] < 25
+    never_two(namespace, "late")
 
 
 def test_the_spec_is_held_but_for_suspend_and_cancel(namespace: Namespace) -> None:

@@ -564,7 +564,8 @@ class RunSettings(Model):
 
     active_deadline_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = Field(
         default=None,
-        description="Longest life of the runner pod in seconds; then it is stopped and the run fails.",
+        description="Longest time in seconds that a run is active, over all attempts and the pauses between them, but "
+        "not while it is suspended; then it is stopped and fails.",
     )
     pre_running_deadline_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = Field(
         default=None,

@@ -119,6 +119,13 @@ class Retries(Model):
     infrastructure: int = Field(default=0, description="By infrastructureBackoffLimit.")
 
 
+class Active(Model):
+    """The clock of activeDeadlineSeconds."""
+
+    since: Text | None = Field(default=None, description="Since when it goes; absent while the run is suspended.")
+    spent: int = Field(default=0, description="Seconds that it went before.")
+
+
 class EndingStatus(Model):
     """How the current attempt ends, while its pods are being stopped or a callback of it is owed."""
 
@@ -155,6 +162,7 @@ class FlowRunStatus(Model):
     ending: EndingStatus | None = Field(default=None, description="How the current attempt ends, until it has.")
     retries: Retries | None = Field(default=None, description="How many attempts were paid for after failures.")
     next_attempt_time: Text | None = Field(default=None, description="When the next attempt begins.")
+    active: Active | None = Field(default=None, description="How long the run has been active, suspensions excepted.")
     resume_time: Text | None = Field(default=None, description="When the run was last resumed.")
     start_time: Text | None = Field(default=None, description="When the flow's process began.")
     completion_time: Text | None = Field(default=None, description="When the run ended.")

@@ -103,6 +103,11 @@ class Settings(_Setting):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
 
+    @property
+    def identity(self) -> str:
+        """Return what tells operators apart that share a cluster: the Lease that their replicas share."""
+        return f"{self.leader_election.namespace}/{self.leader_election.lease_name}"
+
 
 def load(path: Path) -> Settings:
     """Read the settings file.

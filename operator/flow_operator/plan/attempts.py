@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..api import conditions as words
 from ..api.flow_deployment import Diagnosis
-from . import diagnosis, fallback, fence, retries, stopping, verdict
+from . import deadlines, diagnosis, fallback, fence, retries, stopping, verdict
 from .runner_pod import runner_name
 from .times import duration, seconds_since, stamp
 from .types import Announcement
@@ -47,6 +47,7 @@ def begin(case: Case, number: int) -> None:
         case.status["attempts"] = [*earlier, {**last, "hooks": hooks}]
     for field in OF_ONE:
         case.status.pop(field, None)
+    case.status["active"] = {"since": stamp(case.now), **case.status.get("active", {})}
     case.status["attempt"] = number
     case.status["pod"] = runner_name(case.run, number)
     case.status["phase"] = "SettingUp"
@@ -150,7 +151,11 @@ def _payer(case: Case, ending: Ending) -> retries.Budget | None:
     ends = case.wish is not None and case.wish.outcome == "Cancelled"
     if ending.outcome != "Failed" or ending.why is None or ends:
         return None
-    return retries.payer(ending.why.reason, case.pinned.bounds, case.status.get("retries", {}))
+    spent = case.status.get("retries", {})
+    pause = retries.backoff(spent, case.settings.retries.backoff_seconds)
+    if (left := deadlines.active_left(case)) is not None and left <= pause:
+        return None  # there is no time for another
+    return retries.payer(ending.why.reason, case.pinned.bounds, spent)
 
 
 def _stop(case: Case, ending: Ending, living: tuple[Manifest, ...]) -> bool:
@@ -233,6 +238,8 @@ def _suspend(case: Case) -> bool:
     case.status.pop("nextAttemptTime", None)
     if case.conditions.status(words.SUSPENDED) != "True":
         case.announce = (*case.announce, Announcement("Normal", "Suspended", said))
+    if case.status.get("active", {}).get("since"):  # the clock of activeDeadlineSeconds stands still
+        case.status["active"] = {"spent": deadlines.active_seconds(case)}
     _pause(case, "Suspended")
     case.conditions.set(words.SUSPENDED, "True", "Suspended", said)
     case.conditions.set(words.SUCCEEDED, "Unknown", "Suspended", "The run has not ended: it is suspended.")
@@ -285,9 +292,14 @@ def _conclude(case: Case, ending: Ending) -> bool:
 
 def _with_the_budget(case: Case, ending: Ending, why: Diagnosis) -> Diagnosis:
     """Return why a run failed with how often it was tried, if it was more than once."""
-    budget = retries.budget_of(why.reason)
-    if ending.outcome != "Failed" or budget is None or not case.status.get("retries", {}).get(budget):
+    budget, spent = retries.budget_of(why.reason), case.status.get("retries", {})
+    if ending.outcome != "Failed" or budget is None or not case.status.get("attempt"):
         return why
     field, limit = retries.limit_of(budget, case.pinned.bounds)
-    said = f"{why.message} This was attempt {case.status['attempt']}: {field} is {limit}."
+    if spent.get(budget, 0) < limit:
+        said = f"{why.message} activeDeadlineSeconds leaves no time for another attempt."
+    elif spent.get(budget):
+        said = f"{why.message} This was attempt {case.status['attempt']}: {field} is {limit}."
+    else:
+        return why
     return why.model_copy(update={"message": said})

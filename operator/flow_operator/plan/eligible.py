@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..api.flow_deployment import Diagnosis
+    from ..api.settings import Settings
     from .types import Manifest
 
 # Seconds an object that is another operator's may be without a word: that one takes it within a second, if it is there.
@@ -28,6 +29,12 @@ def takes(offered: Iterable[str], wanted: Iterable[str] | None) -> bool:
     if wanted is None:
         return True
     return set(wanted) <= set(offered) if set(wanted) else not set(offered)
+
+
+def began(settings: Settings, run: Manifest) -> bool:
+    """Return whether this very operator began a run: it stays with it, whatever becomes of its labels."""
+    pinned = (run.get("status") or {}).get("pinned") or {}
+    return bool(pinned.get("operator") == settings.identity)
 
 
 def attends(offered: Iterable[str], deployment: Manifest) -> bool:

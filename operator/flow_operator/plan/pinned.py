@@ -124,6 +124,7 @@ def pin(
             "callbacks": flow.get("callbacks", []),
             "runner": spec.runner.to_wire(),
             "bounds": {**spec.run.to_wire(), **_bounds(run)},
+            "operator": settings.identity,
             "deploymentGeneration": deployment["metadata"]["generation"],
             "pullSecrets": pull_secrets(spec, environment, settings),
             **({"scheduledTime": stamp(scheduled_time)} if scheduled_time else {}),

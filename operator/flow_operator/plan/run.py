@@ -13,6 +13,7 @@ from . import (
     attempts,
     clean_up,
     dask_health,
+    deadlines,
     diagnosis,
     eligible,
     fence,
@@ -51,7 +52,8 @@ def decide(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) 
     """Return what to do about a run."""
     wanted = eligible.wanted_by(run, seen.deployment)
     anybodys = run["spec"].get("cancel") and not (run.get("status") or {}).get("attempt")  # nothing is left but its end
-    if wanted is not None and not anybodys and not eligible.takes(settings.labels, wanted):
+    taken = anybodys or eligible.began(settings, run) or wanted is None or eligible.takes(settings.labels, wanted)
+    if wanted is not None and not taken:
         return _leave(run, seen, wanted, now)
     old: dict[str, Any] = run.get("status") or {}
     if old.get("phase") in FINISHED or run["metadata"].get("deletionTimestamp"):
@@ -135,6 +137,18 @@ def it_is_resumed(case: Case) -> bool:
     """Nobody wishes any more that it pauses."""
     if case.conditions.status(words.SUSPENDED) == "True":
         attempts.resume(case)
+    return False
+
+
+def its_time_is_up(case: Case) -> bool:
+    """It has been active for longer than activeDeadlineSeconds, and no kubelet ends it."""
+    if not case.status.get("attempt") or case.main_ended or (left := deadlines.active_left(case)) is None:
+        return False
+    if deadlines.enforced_by_the_kubelet(case.seen.runner):
+        left += case.pinned.grace + deadlines.KUBELETS_PATIENCE
+    if left <= 0:
+        return attempts.failed(case, deadlines.exceeded(case))
+    case.look_again(left)
     return False
 
 
@@ -253,11 +267,17 @@ def children_are_made(case: Case) -> bool:
         if case.seen.runner_gone or case.conditions.status(words.STARTED) is not None:
             return attempts.failed(case, _lost(case))
         # Last: where the pod is, everything it needs was made.
-        wanted.append(runner_pod(case.run, pins, attempt, case.settings))
+        wanted.append(runner_pod(case.run, _with_the_time_left(case), attempt, case.settings))
     case.create = tuple(wanted)
     if case.seen.refused and wanted:  # what is there by now is refused no more
         return _wait_or_fail(case, diagnosis.refused(f"FlowRun {case.run['metadata']['name']}", case.seen.refused))
     return False
+
+
+def _with_the_time_left(case: Case) -> pinned.Pinned:
+    left = deadlines.left_for_the_pod(case)
+    pins = case.pinned
+    return pins if left is None else replace(pins, bounds={**pins.bounds, "activeDeadlineSeconds": left})
 
 
 def _job_is_made(case: Case) -> bool:
@@ -266,7 +286,7 @@ def _job_is_made(case: Case) -> bool:
         return False
     if case.seen.runner or case.seen.runner_gone or case.conditions.status(words.STARTED) is not None:
         return attempts.failed(case, _lost(case, of="Job"))
-    case.create = (kubernetes_job.kubernetes_job(case.run, case.pinned, case.status["attempt"]),)
+    case.create = (kubernetes_job.kubernetes_job(case.run, _with_the_time_left(case), case.status["attempt"]),)
     if not case.seen.refused:
         return False
     why, final = kubernetes_job.refused(case.create[0]["metadata"]["name"], case.seen.refused)
@@ -428,6 +448,7 @@ CHECKS = (
     it_is_over,  # what may still run of the attempt is stopped, and then told what follows
     it_is_to_stop,  # it is cancelled or suspended: its pod is stopped first
     it_is_resumed,  # nobody wishes any more that it pauses
+    its_time_is_up,  # it has been active for too long, and no kubelet ends it
     it_has_begun,  # pinned to a Ready deployment, before any child is made
     it_tries_again,  # the last attempt is over, and it is time for the next
     children_are_made,  # cluster and runner pod exist

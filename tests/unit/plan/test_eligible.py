@@ -34,9 +34,11 @@ def test_the_rule_of_the_model(wanted: str, offered: str, expected: bool) -> Non
     assert eligible.takes(offered, wanted) is expected
 
 
-def decide(deployment: Manifest | None, *offered: str, run: Manifest | None = None, after: float = 2) -> Plan:
-    seen = ObservedRun(deployment=deployment)
-    return run_plan.decide(run or m.a_run(), seen, m.settings(labels=offered), m.NOW + timedelta(seconds=after))
+def decide(
+    deployment: Manifest | None, *offered: str, run: Manifest | None = None, after: float = 2, by: str = "flow-operator"
+) -> Plan:
+    seen, settings = ObservedRun(deployment=deployment), m.settings(labels=offered, leaderElection={"leaseName": by})
+    return run_plan.decide(run or m.a_run(), seen, settings, m.NOW + timedelta(seconds=after))
 
 
 GPU = {"labels": ["gpu"]}
@@ -67,6 +69,15 @@ def test_a_run_goes_where_all_its_labels_are_offered(
     assert (plan.status is not None) is taken, "what is another's is left untouched"
 
 
+def test_an_operator_stays_with_the_runs_it_began_whatever_becomes_of_its_labels() -> None:
+    deployment = m.a_ready_deployment()
+    deployment["spec"]["environment"] = GPU
+    run = m.with_status(m.a_run(), decide(deployment, "gpu").status)
+    assert decide(deployment, run=run).create
+    assert decide(deployment, run=run, by="other") == Plan()
+    assert decide(deployment, "gpu", run=run, by="other").create, "one that has the labels may go on with it"
+
+
 def test_labels_are_pinned_and_a_later_edit_moves_no_run_that_has_begun() -> None:
     deployment = m.a_ready_deployment()
     deployment["spec"]["environment"] = GPU
@@ -75,7 +86,7 @@ def test_labels_are_pinned_and_a_later_edit_moves_no_run_that_has_begun() -> Non
     deployment["spec"]["environment"] = {"labels": ["other"]}
     assert decide(deployment, "gpu", run=run).create
     for seconds in (2, 3600):
-        assert decide(deployment, "other", run=run, after=seconds) == Plan(), "it is somebody's"
+        assert decide(deployment, "other", run=run, after=seconds, by="other") == Plan(), "it is somebody's"
 
 
 def test_a_flow_may_declare_nothing_but_labels() -> None:

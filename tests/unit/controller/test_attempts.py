@@ -1,0 +1,175 @@
+"""Whatever happens to its pods, whenever: a run comes to an end, and never has two of them that may run the flow."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flow_operator.api.flow_run import FINISHED
+from flow_operator.plan import fence
+from tests.support import makers as m
+from tests.support.condition_rules import violations
+from tests.support.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Manifest = dict[str, Any]
+RAISED = json.dumps({"state": "Failed", "reason": "FlowRaised"})
+SUCCEEDED = json.dumps({"state": "Succeeded", "result": 285})
+DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4}}
+
+
+def living(world: World) -> list[Manifest]:
+    return [each for each in world.pods() if fence.may_run(each)]
+
+
+def change(world: World, **spec: Any) -> None:
+    """Change the run's spec as a user would."""
+    meta = {**world.run["metadata"], "generation": world.run["metadata"]["generation"] + 1}
+    world.kube.put({**world.run, "metadata": meta, "spec": {**world.run["spec"], **spec}})
+
+
+def start(world: World) -> None:
+    for pod in living(world):
+        world.kube.put(m.running(pod))
+
+
+def end(world: World, code: int, message: str) -> None:
+    """Let every container end; a pod that was being deleted is gone then."""
+    for pod in living(world):
+        done = m.ended(pod, code=code, message=message)
+        done["status"]["phase"] = "Succeeded" if code == 0 else "Failed"
+        world.kube.put(done)
+        if pod["metadata"].get("deletionTimestamp"):
+            del world.kube.objects["Pod", pod["metadata"]["name"]]
+
+
+def evict(world: World) -> None:
+    for pod in living(world):
+        world.kube.put({**pod, "status": {"phase": "Failed", "reason": "Evicted", "message": "disk"}})
+
+
+def delete(world: World) -> None:
+    """Delete the pod by hand: a running one dies, another is gone."""
+    for pod in living(world):
+        asyncio.get_running_loop().create_task(world.kube.delete("v1", "Pod", "team-a", pod["metadata"]["name"]))
+
+
+def vanish(world: World) -> None:
+    """Let the pod be gone without a word: its node was removed."""
+    for pod in living(world):
+        del world.kube.objects["Pod", pod["metadata"]["name"]]
+
+
+def crash(world: World) -> None:
+    world.kube.crash_after = len(world.kube.writes) + 1
+
+
+EVENTS: dict[str, Callable[[World], None]] = {
+    "start": start,
+    "raise": lambda world: end(world, 1, RAISED),
+    "succeed": lambda world: end(world, 0, SUCCEEDED),
+    "kill": lambda world: end(world, 137, ""),
+    "evict": evict,
+    "delete": delete,
+    "vanish": vanish,
+    "suspend": lambda world: change(world, suspend=True),
+    "resume": lambda world: change(world, suspend=False),
+    "cancel": lambda world: change(world, cancel="Graceful"),
+    "crash": crash,
+    "restart": lambda world: world.start(),
+}
+
+
+async def happen(world: World, event: str, seconds: float) -> None:
+    """Let something happen and some time pass, and look at what the operator makes of it."""
+    if world.run["spec"].get("cancel") is None or event != "cancel":
+        EVENTS[event](world)
+    await asyncio.sleep(0)
+    world.seconds += seconds
+    for _ in range(4):
+        await world.step()
+        assert len(living(world)) <= 1, "two pods of one run may run its flow"
+        broken = violations(world.run)
+        assert not broken, broken
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    events=st.lists(st.tuples(st.sampled_from(sorted(EVENTS)), st.sampled_from([0.0, 3.0, 25.0, 100.0])), max_size=14),
+    dask=st.booleans(),
+)
+def test_whatever_happens_a_run_ends_and_never_has_two_runners(events: list[tuple[str, float]], dask: bool) -> None:
+    async def life() -> None:
+        environment = DASK if dask else None
+        world = World(m.a_run(backoffLimit=2), m.a_ready_deployment(environment=environment))
+        await world.step()
+        for event, seconds in events:
+            await happen(world, event, seconds)
+        await happen(world, "resume", 0)
+        for _ in range(30):
+            if world.run["status"]["phase"] in FINISHED:
+                break
+            await happen(world, "start", 400)
+            await happen(world, "succeed", 0)
+        assert world.run["status"]["phase"] in FINISHED
+        numbers = [each["number"] for each in world.run["status"].get("attempts", ())]
+        assert numbers == list(range(1, len(numbers) + 1)), "each attempt is recorded once"
+        await world.settle()
+        assert not living(world)
+        assert not [kind for kind, _ in world.kube.objects if kind.startswith("Dask")]
+
+    asyncio.run(life())
+
+
+async def tried_again(world: World) -> None:
+    """Lead a run through a failed attempt and one that succeeds."""
+    await world.settle()
+    start(world)
+    await world.settle()
+    end(world, 1, RAISED)
+    await world.settle()
+    world.seconds += 30
+    await world.settle()
+    start(world)
+    await world.settle()
+    end(world, 0, SUCCEEDED)
+    await world.settle()
+
+
+@pytest.mark.parametrize("environment", [None, DASK], ids=["remote", "dask"])
+async def test_a_retry_ends_the_same_after_a_crash_at_any_write(environment: Manifest | None) -> None:
+    for number in range(1, 40):
+        world = World(m.a_run(backoffLimit=1), m.a_ready_deployment(environment=environment))
+        world.kube.crash_after = number
+        await tried_again(world)
+        assert world.run["status"]["phase"] == "Succeeded"
+        assert [each["outcome"] for each in world.run["status"]["attempts"]] == ["Failed", "Succeeded"]
+        assert world.kube.calls.count("create Pod") == 2
+        assert not [kind for kind, _ in world.kube.objects if kind.startswith("Dask")], "nothing is leaked"
+        if world.kube.crash_after is not None:
+            return
+    raise AssertionError("a run writes without end")
+
+
+async def test_a_retry_costs_five_writes_more() -> None:
+    world = World(m.a_run(backoffLimit=1), m.a_ready_deployment())
+    await tried_again(world)
+    assert world.kube.calls == [
+        "replace_status FlowRun SettingUp",
+        "create Pod",
+        "replace_status FlowRun Running",
+        "replace_status FlowRun Retrying",
+        "create Event",
+        "replace_status FlowRun SettingUp",
+        "create Pod",
+        "replace_status FlowRun Running",
+        "replace_status FlowRun Succeeded",
+        "create Event",
+    ]
