@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import recorder
-from tests.support.cluster import condition, deployment, kubectl, run
+from tests.support import private_registry, recorder
+from tests.support.cluster import condition, deployment, kubectl, reason, run
 
 if TYPE_CHECKING:
     from tests.support.cluster import Namespace
@@ -81,21 +81,62 @@ REFUSED = {
 }
 
 
+SUM = """
+from flow_operator import Flow, task
+
+@task
+def double(x):
+    return 2 * x
+
+@task
+def total(numbers):
+    return sum(numbers)
+
+with Flow("sum") as flow:
+    total([double(n) for n in range(5)])
+"""
+
+
+def an_existing_cluster(image: str) -> list[Manifest]:
+    """Return a scheduler and a worker that somebody else has made."""
+    security = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+    base = {"image": image, "securityContext": SECURITY, "env": [{"name": "HOME", "value": "/tmp"}]}
+    scheduler = ["python3", "-m", "distributed.cli.dask_scheduler", "--no-dashboard"]
+    worker = ["python3", "-m", "distributed.cli.dask_worker", "tcp://localhost:8786", "--no-nanny", "--no-dashboard"]
+    containers = [{**base, "name": "scheduler", "command": scheduler}, {**base, "name": "worker", "command": worker}]
+    pod = {"securityContext": security, "containers": containers, "terminationGracePeriodSeconds": 0}
+    meta = {"name": "existing", "labels": {"app": "existing"}}
+    return [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": pod},
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "existing"},
+            "spec": {"selector": {"app": "existing"}, "ports": [{"port": 8786}]},
+        },
+    ]
+
+
+def by_address(address: str) -> Manifest:
+    return {"remote": {"executor": "Dask", "executorKwargs": {"address": address}}}
+
+
 @pytest.fixture(scope="module", autouse=True)
-def deployments(namespace: Namespace) -> None:
+def deployments(namespace: Namespace, images: dict[str, str]) -> None:
     dask = {"remote": {"executor": "LocalDask", "executorKwargs": {"workers": 3}}}
     made = [
         deployment("hooked", FLOW, environment=in_a_job()),
-        deployment("plain", PLAIN, environment=in_a_job()),
         deployment("again", FLOW, environment=in_a_job(backoffLimit=1)),
         deployment("declared", DECLARED % json.dumps(job())),
         deployment("picky", PLAIN, environment=dask),
+        deployment("joining", SUM, environment=by_address("tcp://existing:8786")),
+        deployment("lonely", SUM, environment=by_address("tcp://nobody:8786")),
         *(
             deployment(name, PLAIN, environment={"kubernetesJob": {"jobSpec": each[0]}})
             for name, each in REFUSED.items()
         ),
     ]
-    namespace.apply(*made)
+    namespace.apply(*an_existing_cluster(images["runtime"]), *made)
     for each in made:
         namespace.wait_ready(each["metadata"]["name"])
 
@@ -111,6 +152,8 @@ def test_runs_in_jobs(namespace: Namespace) -> None:
         run("retried", "again", parameters={"fail": True}),
         run("told", "declared"),
         run("kwargs", "picky"),
+        run("joined", "joining"),
+        run("alone", "lonely", infrastructureBackoffLimit=0, preRunningDeadlineSeconds=30),
     )
     good = namespace.wait_run("good")["status"]
     assert good["result"] == {"mine": "yes", "token": False}, good
@@ -140,12 +183,18 @@ def test_runs_in_jobs(namespace: Namespace) -> None:
     assert kwargs["diagnosis"]["reason"] == "BadExecutor"
     assert "workers" in kwargs["diagnosis"]["message"]
 
+    joined = namespace.wait_run("joined")["status"]
+    assert joined["result"] == 20, joined
+    assert joined["workers"]["computed"], "the existing cluster did it"
+    assert namespace.get("pod", "existing")["status"]["phase"] == "Running", "and is nobody's to take away"
+    assert namespace.wait_run("alone")["status"]["diagnosis"]["reason"] == "SchedulerUnreachable"
+
 
 def test_what_the_api_server_does_not_take_is_said_in_its_words(namespace: Namespace) -> None:
     namespace.apply(*(run(f"{name}-1", name, preRunningDeadlineSeconds=15) for name in REFUSED))
-    for name, (_, reason, words) in REFUSED.items():
+    for name, (_, why, words) in REFUSED.items():
         status = namespace.wait_run(f"{name}-1")["status"]
-        assert status["diagnosis"]["reason"] == reason, status["diagnosis"]
+        assert status["diagnosis"]["reason"] == why, status["diagnosis"]
         assert words in status["diagnosis"]["message"]
         assert not namespace.list("jobs", f"flow-operator.io/run={name}-1")
 
@@ -179,3 +228,28 @@ def test_jobs_that_are_stopped_and_deleted(namespace: Namespace) -> None:
     orphaned = namespace.wait_run("orphaned")["status"]
     assert (orphaned["phase"], orphaned["attempt"]) == ("Succeeded", 2), "the infrastructure's budget pays for it"
     assert orphaned["attempts"][0]["reason"] == "RunnerDeleted"
+
+
+def test_a_private_registry(namespace: Namespace, images: dict[str, str]) -> None:
+    """Runner, scheduler, worker and check are pulled with the Secret; without it nothing is."""
+    namespace.apply(deployment("built", SUM, storage={"docker": {}}))
+    host = private_registry.start(namespace, images["runtime"])
+    try:
+        _, _, path = namespace.wait_ready("built")["status"]["image"].partition("/")
+        flow = {"image": {"reference": f"{host}/{path}", "location": "/flows/flow.py:flow"}}
+        dask = {"minWorkers": 1, "maxWorkers": 1}
+        opened = deployment("opened", SUM, environment={"daskKubernetes": {**dask, "privateRegistry": "password"}})
+        closed = deployment("closed", SUM, environment={"daskKubernetes": dask})
+        wrong = deployment("wrong", SUM, environment={"daskKubernetes": {**dask, "privateRegistry": "nowhere"}})
+        for each in (opened, closed, wrong):
+            each["spec"] |= {"flow": flow, "storage": {"docker": {}}}
+        namespace.apply(private_registry.secret("password", host), opened, closed, wrong, run("private", "opened"))
+        for name in ("closed", "wrong"):
+            stuck = namespace.wait_deployment(
+                name, lambda seen: reason(seen, "Ready") == "ImagePullFailed", 60, "stuck"
+            )
+            assert private_registry.PASSWORD not in json.dumps(stuck)
+        done = namespace.wait_run("private")["status"]
+        assert done["result"] == 20, done
+    finally:
+        private_registry.stop(host)

@@ -91,7 +91,7 @@ def deploy(
             deploy has succeeded.
 
     Raises:
-        TypeError: an argument that the storage does not know.
+        TypeError: an argument that the storage does not know, or a storage that the environment cannot use.
         DeployRefused: before anything was built or written.
         BuildError: there is no image; nothing was written.
         ClusterError: the cluster did not take it.
@@ -185,6 +185,7 @@ def _refuse(flow: Flow, storage: Storage, build: bool, dry_run: bool) -> None:
         )
     if isinstance(storage, Memory):
         storage.to_resource()  # raises: a cluster cannot read it
+    flow.environment.check_storage(storage)
     if build and isinstance(storage, Docker):
         _refuse_useless(flow, storage, dry_run)
     if not build:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MAIN = "main"
 HOOKS = "flow-hooks"
+# Seconds until a scheduler that exists already must have answered; one of the run's own may take longer.
+CONNECT_PATIENCE = 60
 _HOOKS_MOUNT = {"name": "hooks", "mountPath": wire.HOOKS_DIR}
 
 
@@ -96,10 +98,12 @@ def _executor(run: Manifest, pinned: Pinned, attempt: int) -> wire.ExecutorSpec:
     remote = pinned.environment.remote
     if remote is None:
         return {"kind": "Local"}
-    spec: wire.ExecutorSpec = {"kind": remote.executor, "kwargs": dict(remote.executor_kwargs)}
-    if remote.executor == "Dask":
-        spec["address"] = str(remote.executor_kwargs.get("address", ""))
-    return spec
+    kwargs = dict(remote.executor_kwargs)
+    if remote.executor != "Dask":
+        return {"kind": remote.executor, "kwargs": kwargs}
+    address = str(kwargs.pop("address", ""))
+    patience = min(CONNECT_PATIENCE, pinned.pre_running_deadline)
+    return {"kind": "Dask", "address": address, "kwargs": kwargs, "connectTimeoutSeconds": patience}
 
 
 def code_mount(pinned: Pinned) -> tuple[list[Manifest], list[Manifest]]:

@@ -28,7 +28,8 @@ def session(
 ) -> Iterator[Session]:
     """Let Dask compute as the request says, while the flow runs."""
     kwargs = dict(spec.get("kwargs") or {})
-    address = spec.get("address") or kwargs.pop("address", None)
+    given = kwargs.pop("address", None) if spec["kind"] == "Dask" else None
+    address = spec.get("address") or given
     if spec["kind"] == "Dask" and address:
         from flow_operator.runner.cluster import connected
 

@@ -163,6 +163,18 @@ def test_what_only_the_operator_executes_says_so(tmp_path: Path) -> None:
         job.check_storage(storage.Local())
 
 
+def test_a_storage_that_its_environment_cannot_use_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    flow = Flow.from_function(
+        lambda: 1,
+        name="Jobs",
+        storage=storage.Local(str(tmp_path / "flows")),
+        environment=KubernetesJobEnvironment(written(tmp_path, JOB)),
+    )
+    with pytest.raises(TypeError, match="KubernetesJobEnvironment needs a flow in an image"):
+        flow.deploy("Team A", dry_run=True)
+    assert not list((tmp_path / "flows").iterdir())
+
+
 class Mine(Environment):
     """One of a user's own."""
 

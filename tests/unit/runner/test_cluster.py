@@ -84,9 +84,12 @@ def test_functions_travel_by_value_and_workers_are_counted(pod: Pod, cluster: An
     assert set(report["stages"]) == {"load", "connect", "flow"}
 
 
-def test_a_graph_runs_on_the_cluster(pod: Pod, cluster: Any) -> None:
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_graph_runs_on_the_cluster(pod: Pod, cluster: Any, twice: bool) -> None:
     pod.flow(GRAPH)
     pod.request["executor"] = {"kind": "Dask", "kwargs": {"address": cluster.scheduler_address}}
+    if twice:  # as an operator of an earlier release says it
+        pod.request["executor"]["address"] = cluster.scheduler_address
     assert ended(pod.main()) == 0
     assert pod.message()["result"] == 3
     assert pod.message()["workersSeen"]
