@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..api import conditions as words
+from ..plan import retries
 from ..plan.conditions import find, is_true
 from ..plan.times import duration, seconds_since
 
@@ -25,7 +26,7 @@ class Explanation:
     """How an object is.
 
     Attributes:
-        state: Healthy, Working, Waiting, Failed, Cancelled, Unseen or Missing.
+        state: Healthy, Working, Waiting, Suspended, Failed, Cancelled, Unseen or Missing.
     """
 
     kind: str
@@ -66,7 +67,9 @@ def _explain_run(run: Manifest, now: datetime) -> Explanation:
     phase = status.get("phase")
     if phase == "Succeeded":
         result = f", with a result ({status['resultOmitted']})" if status.get("resultOmitted") else ""
-        return said("Healthy", "Succeeded", f"succeeded in {status.get('duration', 'no time')}{result}")
+        return said(
+            "Healthy", "Succeeded", f"succeeded in {status.get('duration', 'no time')}{_at_attempt(status)}{result}"
+        )
     if phase == "Failed":
         reason, message, remedy = _diagnosis(status)
         return said("Failed", reason, f"failed ({reason}): {message}", remedy)
@@ -77,6 +80,15 @@ def _explain_run(run: Manifest, now: datetime) -> Explanation:
         return said("Unseen", "NotObserved", *unseen)
     if run["spec"].get("cancel"):
         return said("Working", "Cancelling", f"is being cancelled ({run['spec']['cancel']}); it is {phase}")
+    if phase == "Suspended":
+        since = duration(seconds_since((find(status, words.SUSPENDED) or {}).get("lastTransitionTime"), now))
+        remedy = f"Let it go on: kubectl flow resume {name}"
+        return said("Suspended", "Suspended", f"has been suspended for {since}: nothing of it is there", remedy)
+    if run["spec"].get("suspend"):
+        return said("Working", "Suspending", f"is being suspended; it is {phase or 'Pending'}")
+    if phase == "Retrying":
+        reason, message, remedy = _diagnosis(status)
+        return said("Waiting", reason, f"is tried again: {_next_attempt(status, now)}, because {message}", remedy)
     if status.get("diagnosis"):
         reason, message, remedy = _diagnosis(status)
         verb = "waits" if phase in (None, "Pending", "SettingUp") else f"is {phase} but not well"
@@ -90,12 +102,29 @@ def _at_work(run: Manifest, phase: str | None, now: datetime) -> str:
     if phase == "Running":
         workers = status.get("workers") or {}
         beside = f" on {workers.get('ready', 0)} of {workers.get('desired', 0)} Dask workers" if workers else ""
-        return f"has been running for {since}{beside}"
+        return f"has been running for {since}{beside}{_at_attempt(status)}"
     if phase == "Finishing":
         return "has run its flow, and its callbacks are at work"
     if phase == "SettingUp":
         return f"is being set up: its pods are being made, for {since} now"
     return f"has not begun: it has been {phase or 'waiting'} for {since}"
+
+
+def _at_attempt(status: Manifest) -> str:
+    return f", at attempt {status['attempt']}" if status.get("attempt", 0) > 1 else ""
+
+
+def _next_attempt(status: Manifest, now: datetime) -> str:
+    """Say which attempt comes, of how many its budget pays for, and when."""
+    reason = (status.get("diagnosis") or {}).get("reason", "")
+    left = -seconds_since(status.get("nextAttemptTime"), now)
+    when = f"in {duration(left)}" if left > 0 else "any moment"
+    budget, bounds = retries.budget_of(reason), (status.get("pinned") or {}).get("bounds") or {}
+    told = ""
+    if budget:
+        field, limit = retries.limit_of(budget, bounds)
+        told = f" ({field}: {(status.get('retries') or {}).get(budget, 0)} of {limit})"
+    return f"attempt {status.get('attempt', 0) + 1} begins {when}{told}"
 
 
 def _explain_deployment(deployment: Manifest, now: datetime) -> Explanation:

@@ -106,6 +106,8 @@ def _requests(pod: Manifest, resource: str) -> Iterable[tuple[str, str]]:
 
 def _settings_of(pod: Manifest) -> str:
     """Return where a pod's resources and placement are set."""
+    if labels.CONTAINER in (pod["metadata"].get("annotations") or {}):
+        return "spec.environment.kubernetesJob.jobSpec"
     role = (pod["metadata"].get("labels") or {}).get("dask.org/component", "")
     return f"spec.environment.daskKubernetes.{role}Spec" if role in ("scheduler", "worker") else "spec.runner"
 

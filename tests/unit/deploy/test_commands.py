@@ -347,6 +347,83 @@ def test_another_kind_is_no_kind_of_ours(kubectl_flow: Call, server: ApiServer, 
         assert "Write run/NAME or deployment/NAME." in said.err
 
 
+# suspend, resume, rerun
+
+
+def operator_suspends(server: ApiServer) -> None:
+    def react(method: str, made: dict[str, Any]) -> None:
+        if method == "PATCH" and made["kind"] == "FlowRun":
+            server.put({**made, "status": {"phase": "Suspended"}})
+
+    server.after_write = react
+
+
+def test_suspend_waits_until_nothing_of_the_run_is_there(kubectl_flow: Call, server: ApiServer) -> None:
+    server.put({**makers.a_run(), "status": {"phase": "Running"}})
+    operator_suspends(server)
+    said = kubectl_flow("suspend", "squares-1", "-o", "name")
+    assert (said.code, said.out) == (0, "flowrun.flow-operator.io/squares-1\n")
+    assert said.err.splitlines() == ["FlowRun squares-1 is being suspended.", "FlowRun squares-1: Suspended."]
+    assert server.bodies == [{"spec": {"suspend": True}}]
+    assert "is suspended already" in kubectl_flow("suspend", "squares-1").err
+    assert "FlowRun squares-1 goes on." in kubectl_flow("resume", "squares-1").err
+    assert server.bodies[1:] == [{"spec": {"suspend": False}}]
+    assert "is not suspended already" in kubectl_flow("resume", "squares-1").err
+
+
+def test_suspend_has_a_limit(kubectl_flow: Call, server: ApiServer) -> None:
+    server.put({**makers.a_run(), "status": {"phase": "Running"}})
+    said = kubectl_flow("suspend", "squares-1", "--timeout", "0.2")
+    assert said.code == 124
+    assert "FlowRun squares-1 has not stopped within 0.2 s" in said.err
+
+
+def test_suspend_of_a_schedule(kubectl_flow: Call, server: ApiServer) -> None:
+    server.put(makers.a_ready_deployment(schedule={"cron": ["@daily"]}))
+    said = kubectl_flow("suspend", "squares")
+    assert (said.code, said.err) == (0, "The schedule of FlowDeployment squares is suspended.\n")
+    assert kubectl_flow("resume", "deployment/squares").code == 0
+    assert server.bodies == [{"spec": {"schedule": {"suspend": each}}} for each in (True, False)]
+
+
+def test_what_cannot_be_suspended(kubectl_flow: Call, server: ApiServer) -> None:
+    server.put(makers.a_ready_deployment())
+    unscheduled = kubectl_flow("suspend", "squares")
+    assert unscheduled.code == 2
+    assert "FlowDeployment squares has no schedule" in unscheduled.err
+    server.put(finished(makers.a_run()))
+    over = kubectl_flow("suspend", "squares-1")
+    assert over.code == 1
+    assert "has ended already: Succeeded." in over.err
+    assert "kubectl flow rerun squares-1" in over.err
+
+
+def test_rerun_does_the_same_again_with_its_own_tick(kubectl_flow: Call, server: ApiServer) -> None:
+    server.put(makers.a_ready_deployment())
+    before = finished(makers.a_run(parameters={"n": 3}, activeDeadlineSeconds=60, cancel="Now", suspend=False))
+    before["metadata"]["annotations"] = {labels.SCHEDULED_AT: "2026-03-01T05:00:00Z"}
+    server.put(before)
+    said = kubectl_flow("rerun", "squares-1", "--run-name", "again", "-o", "json")
+    assert said.code == 0
+    made = json.loads(said.out)
+    assert made["spec"] == {"deployment": "squares", "parameters": {"n": 3}, "activeDeadlineSeconds": 60}
+    assert made["metadata"]["annotations"] == {labels.SCHEDULED_AT: "2026-03-01T05:00:00Z"}
+    assert kubectl_flow("rerun", "squares-1", "-p", "m=1").code == 2
+    server.remove("flowruns", "team-a", "again")
+    operator_ends_runs(server, result=9)
+    assert kubectl_flow("rerun", "squares-1", "-p", "n=4", "--watch", "-q").out == "9\n"
+
+
+def test_status_of_a_run_that_was_tried_before(kubectl_flow: Call, server: ApiServer) -> None:
+    tried = {"number": 1, "pod": "p", "outcome": "Failed", "reason": "FlowRaised", "message": "The flow failed: no."}
+    hook = {"name": "on_exit", "state": "Succeeded", "where": "Fallback"}
+    server.put(finished(makers.a_run(), attempt=2, attempts=[tried], hooks=[hook], peakMemory="71.9Mi"))
+    said = kubectl_flow("status", "squares-1").out
+    assert "attempt 1 Failed (FlowRaised): The flow failed: no." in said
+    assert "on_exit Succeeded in a pod of its own" in said
+    assert "71.9Mi at its peak" in said
+
+
 # cancel
 
 

@@ -55,6 +55,65 @@ def a_deployment(*conditions: tuple[str, str, str, str], **status: Any) -> dict[
             "FlowRun squares-1 has been running for 3m.",
         ),
         (
+            a_run({"phase": "Running", "startTime": makers.at(0), "attempt": 2}),
+            "Working",
+            "FlowRun squares-1 has been running for 3m, at attempt 2.",
+        ),
+        (
+            a_run({"phase": "Succeeded", "duration": "2s", "attempt": 3}),
+            "Healthy",
+            "FlowRun squares-1 succeeded in 2s, at attempt 3.",
+        ),
+        (
+            a_run(
+                {
+                    "phase": "Retrying",
+                    "attempt": 1,
+                    "diagnosis": WHY,
+                    "nextAttemptTime": makers.at(198),
+                    "pinned": {"bounds": {"backoffLimit": 3}},
+                    "retries": {"flow": 1},
+                }
+            ),
+            "Waiting",
+            (
+                "FlowRun squares-1 is tried again: attempt 2 begins in 18s (backoffLimit: 1 of 3), "
+                "because The flow failed: ValueError: empty. Mend the flow."
+            ),
+        ),
+        (
+            a_run(
+                {
+                    "phase": "Retrying",
+                    "attempt": 4,
+                    "diagnosis": {**WHY, "reason": "Evicted"},
+                    "nextAttemptTime": makers.at(0),
+                    "retries": {"infrastructure": 2},
+                }
+            ),
+            "Waiting",
+            (
+                "FlowRun squares-1 is tried again: attempt 5 begins any moment (infrastructureBackoffLimit: 2 of 3), "
+                "because The flow failed: ValueError: empty. Mend the flow."
+            ),
+        ),
+        (
+            a_run(
+                {"phase": "Suspended", "conditions": [{"type": "Suspended", "lastTransitionTime": makers.at(0)}]},
+                suspend=True,
+            ),
+            "Suspended",
+            (
+                "FlowRun squares-1 has been suspended for 3m: nothing of it is there. "
+                "Let it go on: kubectl flow resume squares-1"
+            ),
+        ),
+        (
+            a_run({"phase": "Running", "startTime": makers.at(0)}, suspend=True),
+            "Working",
+            "FlowRun squares-1 is being suspended; it is Running.",
+        ),
+        (
             a_run({"phase": "Running", "startTime": makers.at(0), "workers": {"ready": 1, "desired": 4}}),
             "Working",
             "FlowRun squares-1 has been running for 3m on 1 of 4 Dask workers.",

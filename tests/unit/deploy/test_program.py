@@ -52,7 +52,7 @@ def test_help_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "what", "remedy"),
     [
-        (["rum"], 2, "There is no command 'rum'.", "Did you mean run?"),
+        (["rum"], 2, "There is no command 'rum'.", "Did you mean run or resume?"),
         (["run"], 2, "Missing argument 'NAME'.", "See kubectl flow run --help."),
         (["run", "x", "-p", "n"], 2, "'n' has no name and value", "See kubectl flow run --help."),
         (["run", "x", "-p", "n=1", "-p", "n=2"], 2, "Parameter 'n' is given twice", "--help"),

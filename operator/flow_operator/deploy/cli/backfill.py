@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import Counter
 from datetime import UTC, date, datetime, time, timedelta
@@ -195,6 +194,8 @@ def fill(there: Cluster, filling: Filling, limit: float | None) -> None:
     Raises:
         Trouble: it was interrupted, or the time was over. What was made goes on.
     """
+
+    import asyncio
 
     async def within() -> None:
         async with asyncio.timeout(limit):

@@ -30,11 +30,13 @@ async def follow(
     *,
     on_change: Callable[[Manifest], None] = lambda _: None,
     limit: float | None = None,
+    until: Callable[[Manifest], bool] = lambda run: (run.get("status") or {}).get("phase") in FINISHED,
+    what: str = "ended",
 ) -> Manifest:
-    """Wait until a run has ended, and return it.
+    """Wait until a run has ended, or is otherwise as wished, and return it.
 
     Raises:
-        Trouble: it was deleted, or did not end within the limit.
+        Trouble: it was deleted, or is not so within the limit.
     """
     meta = run["metadata"]
     namespace, name = meta["namespace"], meta["name"]
@@ -42,10 +44,10 @@ async def follow(
         async with asyncio.timeout(limit):
             async for run in _versions(api, namespace, name, meta["uid"]):
                 on_change(run)
-                if (run.get("status") or {}).get("phase") in FINISHED:
+                if until(run):
                     return run
     except TimeoutError:
-        said = f"FlowRun {name} has not ended within {limit:g} s; it goes on."
+        said = f"FlowRun {name} has not {what} within {limit:g} s; it goes on."
         raise Trouble(said, f"Cancel it: kubectl flow cancel {name} -n {namespace}", TIMEOUT) from None
     raise Trouble(f"FlowRun {name} was deleted.")
 

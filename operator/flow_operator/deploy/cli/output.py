@@ -21,6 +21,7 @@ COLOURS = {
     "True": "green", "Ready": "green", "Succeeded": "green",
     "False": "red", "Failed": "red", "Cancelled": "magenta",
     "Running": "cyan", "SettingUp": "yellow", "Pending": "yellow", "Finishing": "cyan", "Unknown": "yellow",
+    "Retrying": "yellow", "Suspended": "yellow",
 }  # fmt: skip
 
 

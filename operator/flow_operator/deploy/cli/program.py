@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NAME = "kubectl flow"
-COMMANDS = ("deploy", "render", "project", "run", "logs", "status", "cancel", "backfill", "explain", "completion")
+COMMANDS = ("deploy", "render", "project", "run", "logs", "status", "suspend", "resume", "cancel", "rerun",
+            "backfill", "explain", "completion")  # fmt: skip
 DEBUG = "FLOW_OPERATOR_DEBUG"
 EXIT_CODES = """\b
 Exit codes: 0 done; 1 the run or the deployment failed; 2 no such option, file, name or parameter; 3 no cluster, or no

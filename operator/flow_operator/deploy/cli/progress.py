@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...plan.conditions import find
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -75,6 +77,11 @@ def line_of(run: Manifest) -> str:
     parts = [phase]
     if (workers := status.get("workers")) and phase == "Running":
         parts.append(f"{workers.get('ready', 0)} of {workers.get('desired', 0)} Dask workers")
-    if (why := status.get("diagnosis")) and phase not in ("Failed", "Cancelled"):
+    if status.get("attempt", 0) > 1 and phase not in ("Suspended", "Retrying"):
+        parts.append(f"attempt {status['attempt']}")
+    ready = find(status, "Ready")
+    if phase == "Retrying" and ready:
+        parts.append(ready["message"])
+    elif (why := status.get("diagnosis")) and phase not in ("Failed", "Cancelled"):
         parts.append(f"{why['reason']}: {why['message']}")
     return "  ".join(parts)

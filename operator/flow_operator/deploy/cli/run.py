@@ -61,17 +61,33 @@ def command(
         name = deployment["metadata"]["name"]
         refuse_parameters(deployment, parameters)
         warn_if_not_ready(deployment, screen)
-        run = _create(there, name, run_name or random_name(name), parameters)
-        if not (watch or logs or timeout):
-            _show_created(run, screen)
-            return trouble.OK
-        screen.say(f"{cluster.reference(run)} created")
-        try:
-            run = there.session.call(_watch(there, run, screen, logs=logs, limit=timeout))
-        except KeyboardInterrupt:
-            made = run["metadata"]["name"]
-            screen.say(f"\nFlowRun {made} goes on. Cancel it: kubectl flow cancel {made} -n {there.namespace}")
-            return trouble.INTERRUPTED
+        manifest = {
+            "apiVersion": labels.API_VERSION,
+            "kind": "FlowRun",
+            "metadata": {"name": run_name or random_name(name), "namespace": there.namespace},
+            "spec": {"deployment": name, **({"parameters": parameters} if parameters else {})},
+        }
+        wait = watch or logs or timeout is not None
+        return create_and_watch(there, manifest, screen, wait=wait, logs=logs, limit=timeout)
+
+
+def create_and_watch(
+    there: Cluster, manifest: Manifest, screen: Screen, *, wait: bool, logs: bool, limit: float | None
+) -> int:
+    """Create a run, and see it to its end if that is wished; the exit code."""
+    from .cluster import reference
+
+    run = _create(there, manifest)
+    if not wait:
+        _show_created(run, screen)
+        return trouble.OK
+    screen.say(f"{reference(run)} created")
+    try:
+        run = there.session.call(_watch(there, run, screen, logs=logs, limit=limit))
+    except KeyboardInterrupt:
+        made = run["metadata"]["name"]
+        screen.say(f"\nFlowRun {made} goes on. Cancel it: kubectl flow cancel {made} -n {there.namespace}")
+        return trouble.INTERRUPTED
     return show_end(run, screen)
 
 
@@ -109,19 +125,13 @@ def random_name(deployment: str) -> str:
     return f"{deployment[: MAX_NAME - 6].rstrip('-.')}-{''.join(secrets.choice(alphabet) for _ in range(5))}"
 
 
-def _create(there: Cluster, deployment: str, name: str, parameters: Manifest) -> Manifest:
+def _create(there: Cluster, manifest: Manifest) -> Manifest:
     from ...kube.errors import Conflict
 
-    manifest = {
-        "apiVersion": labels.API_VERSION,
-        "kind": "FlowRun",
-        "metadata": {"name": name, "namespace": there.namespace},
-        "spec": {"deployment": deployment, **({"parameters": parameters} if parameters else {})},
-    }
     try:
         return there.session.call(there.api.create(manifest))
     except Conflict:
-        said = f"There is a FlowRun {name!r} already in namespace {there.namespace}."
+        said = f"There is a FlowRun {manifest['metadata']['name']!r} already in namespace {there.namespace}."
         raise trouble.Trouble(said, "Choose another --run-name.", trouble.USAGE) from None
 
 

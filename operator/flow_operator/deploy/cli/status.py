@@ -140,6 +140,8 @@ def run_facts(run: Manifest) -> Iterator[tuple[str, str]]:
     yield "environment", ", ".join(sorted(status.get("environment") or {}))
     if status.get("attempt"):
         yield "attempt", f"{status['attempt']}, pod {status.get('pod', '')}"
+    yield "earlier", "\n".join(map(_attempt, status.get("attempts") or ()))
+    yield "next attempt", status.get("nextAttemptTime") or ""
     yield "started", status.get("startTime") or ""
     yield "ended", f"{status['completionTime']}, after {status.get('duration')}" if "completionTime" in status else ""
     yield "stages", _stages(status.get("stages") or {})
@@ -167,6 +169,11 @@ def deployment_facts(deployment: Manifest) -> Iterator[tuple[str, str]]:
     yield "next run", status.get("nextScheduleTime") or ""
 
 
+def _attempt(attempt: Manifest) -> str:
+    why = f" ({attempt['reason']}): {attempt.get('message', '')}" if attempt.get("reason") else ""
+    return f"attempt {attempt['number']} {attempt['outcome']}{why}"
+
+
 def _pairs(values: Manifest) -> str:
     from .output import one_line
 
@@ -188,7 +195,8 @@ def _workers(workers: Manifest) -> str:
 def _hook(hook: Manifest) -> str:
     times = "" if hook.get("tries", 1) == 1 else f", tried {hook['tries']} times"
     said = f": {hook['message']}" if hook.get("message") else ""
-    return f"{hook['name']} {hook['state']}{times}{said}"
+    where = " in a pod of its own" if hook.get("where") == "Fallback" else ""
+    return f"{hook['name']} {hook['state']}{where}{times}{said}"
 
 
 def _error(error: Manifest) -> str:
