@@ -137,7 +137,7 @@ NOT_REASONS = {
     *("ALL", "TCP", "HOME", "TMPDIR", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "Local", "LocalDask", "Dask"),
     *("WorkerLog", "Seconds", "Finished", "Limit", "DisruptionTarget", "Complete", "Job"),
     *("ImportError", "NameError", "AttributeError", "SyntaxError", "IndentationError", "TabError", "Layers", "Docker"),
-    *("ModuleNotFoundError", "Refused"),
+    *("ModuleNotFoundError", "Refused", "Custom", "FargateTask"),
     *("Allow", "Forbid", "Replace", "Now", "Gi", "Mi"),
     *("ContainerCreating", "PersistentVolumeClaim", "Secret", "Spec"),
 }

@@ -28,6 +28,13 @@ SETTINGS = m.settings(
     dockerEngine={"url": "tcp://docker.example.com:2376", "tlsSecret": "engine"},
 )
 DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4}}
+FARGATE = {
+    "region": "eu-west-1",
+    "credentialsSecret": "aws",
+    "endpointURL": "http://aws.team-a.svc:5000",
+    "registerOptions": {"cpu": "256"},
+    "runOptions": {"cluster": "flows"},
+}
 CUSTOM = {"containers": [{"resources": {"limits": {"memory": "2Gi"}}, "env": [{"name": "A", "value": "1"}]}]}
 
 
@@ -84,6 +91,8 @@ CASES: dict[str, Callable[[], list[Manifest]]] = {
     ),
     "run-job": lambda: children_of_run("on_exit", environment=m.a_job_environment(), storage={"bytes": {}}),
     "run-job-bare": lambda: children_of_run(environment=m.a_job_environment(template={"spec": {"containers": [{}]}})),
+    "run-custom-with-callbacks": lambda: children_of_run("on_start", "on_exit", environment={"custom": {}}),
+    "run-fargate": lambda: children_of_run("on_start", "on_exit", environment={"fargateTask": FARGATE}),
     "run-dask": lambda: children_of_run(environment=DASK),
     "run-dask-with-specs": lambda: children_of_run(
         environment={

@@ -629,6 +629,11 @@ class FlowDeploymentSpec(Model):
                 " || !has(self.storage) || !has(self.storage.local)",
                 "kubernetesJob needs the flow in an image or mounted: storage docker or bytes, not local",
             ),
+            rule(
+                "!has(self.environment) || !has(self.environment.fargateTask)"
+                " || !has(self.storage) || has(self.storage.docker)",
+                "fargateTask needs the flow in an image: storage docker, neither bytes nor local",
+            ),
         )
     )
 

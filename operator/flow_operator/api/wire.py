@@ -7,7 +7,7 @@ Unknown keys are ignored on both sides: an image built by an older release keeps
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 # The kubelet keeps the *tail* of a long file and 12 KiB for all containers of a pod: we cut by ourselves, earlier.
 MESSAGE_LIMIT = 2048
@@ -41,6 +41,7 @@ HERE_ENV = "FLOW_OPERATOR_HERE"  # set where `kubectl flow` runs a pod's program
 EXIT_OK = 0
 EXIT_FLOW_FAILED = 1  # the flow raised, or could not be loaded
 EXIT_ON_START_FAILED = 78  # on_start failed: the flow did not run
+EXIT_ON_EXIT_FAILED = 79  # in a task of AWS, where there are no receipts: the flow succeeded, on_exit did not
 EXIT_CLOSED = 143  # the attempt was over before the flow could begin
 
 ANYTHING = "**"  # in FlowFacts.parameters: the flow takes parameters that are not declared
@@ -83,8 +84,17 @@ class RunIdentity(TypedDict):
     attempt: int
 
 
+class DriverSpec(TypedDict, total=False):
+    """The flow is run by the two steps of an environment, setup and execute, which the runner calls."""
+
+    kind: Literal["Custom", "FargateTask"]
+    image: str  # the flow's, by digest
+    fargateTask: dict[str, Any]  # as in spec.environment of the FlowDeployment
+    stopGraceSeconds: float  # of the flow, where it runs elsewhere; the request's own is then the driver's
+
+
 class RunRequest(TypedDict):
-    """Operator to runner pod (main and flow-hooks)."""
+    """Operator to runner pod (main and flow-hooks); the runner of a FargateTask to the runner in the task."""
 
     flow: FlowRef
     run: RunIdentity
@@ -93,6 +103,7 @@ class RunRequest(TypedDict):
     hooks: bool  # a flow-hooks container is beside: wait for the on_start receipt
     stopGraceSeconds: float  # from SIGTERM to SIGKILL of the flow's process
     hookTimeoutSeconds: float
+    driver: NotRequired[DriverSpec]  # absent: the runner itself runs the flow
 
 
 class FlowError(TypedDict, total=False):
@@ -108,8 +119,10 @@ class RunReport(TypedDict, total=False):
 
     state: State
     # on failure: FlowRaised, FlowExited, LoadFailed, OnStartFailed, BadParameters, BadExecutor, SchedulerUnreachable,
-    # NoWorkers, SchedulerLost, RunnerFailed, Stopped
+    # NoWorkers, SchedulerLost, RunnerFailed, Stopped, SetupFailed, ExecuteFailed, EnvironmentDependencyMissing, and
+    # what an EnvironmentFailed says (flow/errors.py)
     reason: str
+    remedy: str  # where the runner knows better than its reason says
     result: Any  # JSON value; absent when None
     resultOmitted: str  # why there is no result in the report: "too large (5120 bytes)", "not JSON: DataFrame"
     error: FlowError

@@ -7,6 +7,7 @@ import types
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from flow_operator.flow import driven
 from flow_operator.flow.errors import FlowInvalid
 from flow_operator.flow.function import Function
 from flow_operator.flow.graph import Graph, TaskCall, building
@@ -157,10 +158,15 @@ class Flow:
 
         An environment that would bring a cluster runs on the local executor here. What the flow raises is raised. If
         `on_start` raises, neither the flow nor `on_exit` runs; otherwise `on_exit` runs once, whatever happened, and
-        an error of its own is raised with the flow's error as its cause.
+        an error of its own is raised with the flow's error as its cause. Within `execute` of a custom environment, in
+        the pod of a run, the callbacks are left to the pod, and the result is the run's.
         """
         self.validate()
         values = self.bind(parameters)
+        watched = driven.current
+        if watched is not None and watched.flow is self:
+            with self.environment.local_executor().session():
+                return watched.watch(lambda: self.compute(values))
         with callbacks(self.environment), self.environment.local_executor().session():
             return self.compute(values)
 

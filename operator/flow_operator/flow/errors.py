@@ -21,6 +21,21 @@ class StorageError(FlowOperatorError, ValueError):
     """A storage that cannot do what it is asked: names that clash, files that are missing, an unknown location."""
 
 
+class EnvironmentFailed(FlowOperatorError):
+    """An environment could not run the flow, or saw it fail elsewhere.
+
+    Attributes:
+        reason: AwsRefused, AwsUnreachable, TaskNotStarted, TaskStopped, TaskFailed, OutOfMemory, OnStartFailed or
+            OnExitFailed.
+        code: what the flow's process exited with, where there was one; else 1.
+    """
+
+    def __init__(self, reason: str, message: str, *, remedy: str | None = None, code: int = 1) -> None:
+        super().__init__(message, remedy=remedy)
+        self.reason = reason
+        self.code = code
+
+
 class DeployError(FlowOperatorError):
     """A deploy that ended without a new version that can run."""
 

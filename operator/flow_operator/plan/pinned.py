@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Seconds on top of what flow and callback may take until the kubelet ends the pod by force: for our own programs.
 GRACE_MARGIN = 5
+# Seconds for a task of AWS to end after it was told to: AWS kills it after 120 at most, and takes its time to say so.
+TASK_GRACE = 150
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ class Pinned:
         return self.bounds.get("stopGraceSeconds", DEFAULT_STOP_GRACE)
 
     @property
+    def main_grace(self) -> int:
+        """Return the seconds from SIGTERM to SIGKILL of container main: its flow's, or those of a task it waits for."""
+        return TASK_GRACE if self.environment.fargate_task else self.stop_grace
+
+    @property
     def callback_timeout(self) -> int:
         """Return the seconds one callback may take."""
         return self.bounds.get("callbackTimeoutSeconds", DEFAULT_CALLBACK_TIMEOUT)
@@ -86,7 +93,7 @@ class Pinned:
     @property
     def grace(self) -> int:
         """Return the pod's grace period: enough for the flow to stop and for on_exit to run."""
-        return self.stop_grace + GRACE_MARGIN + (self.callback_timeout if self.hooks else 0)
+        return self.main_grace + GRACE_MARGIN + (self.callback_timeout if self.hooks else 0)
 
 
 def read(status: dict[str, Any]) -> Pinned:
@@ -121,7 +128,8 @@ def pin(
         "environment": environment.to_wire(),
         "pinned": {
             "flow": flow_ref(spec),
-            "callbacks": flow.get("callbacks", []),
+            # A task of AWS calls them itself: nobody beside it, nor after it, could.
+            "callbacks": [] if environment.fargate_task else flow.get("callbacks", []),
             "runner": spec.runner.to_wire(),
             "bounds": {**spec.run.to_wire(), **_bounds(run)},
             "operator": settings.identity,

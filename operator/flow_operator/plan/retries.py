@@ -13,15 +13,15 @@ Budget = Literal["flow", "infrastructure"]
 
 # What the cluster does to a run: another attempt may well find a better world.
 INFRASTRUCTURE = frozenset({
-    "Evicted", "ImagePullFailed", "NodeLost", "RefusedByNode", "RunnerDeleted", "SchedulerLost", "SchedulerUnreachable",
-    "Stopped",
+    "AwsUnreachable", "Evicted", "ImagePullFailed", "NodeLost", "RefusedByNode", "RunnerDeleted", "SchedulerLost",
+    "SchedulerUnreachable", "Stopped", "TaskNotStarted", "TaskStopped",
 })  # fmt: skip
 # What another attempt cannot mend: a wish, a limit that was reached, a spec that stays as it is. A callback that failed
 # is nobody's reason to run the flow again.
 NEVER = frozenset({
-    "BadExecutor", "BadParameters", "ConfigMissing", "DaskControllerAbsent", "DeadlineExceeded", "HooksLost",
-    "JobSpecInvalid", "JobSuspended", "NoWorkers", "NotStarted", "OnExitFailed", "OnStartFailed", "PodRefused",
-    "StartFailed", "Unschedulable",
+    "AwsRefused", "BadExecutor", "BadParameters", "ConfigMissing", "DaskControllerAbsent", "DeadlineExceeded",
+    "EnvironmentDependencyMissing", "HooksLost", "JobSpecInvalid", "JobSuspended", "NoWorkers", "NotStarted",
+    "OnExitFailed", "OnStartFailed", "PodRefused", "StartFailed", "Unschedulable",
 })  # fmt: skip
 # Everything else is the flow's own: what it raises, how it exits, the memory it takes.
 

@@ -44,9 +44,6 @@ HOOKS_PATIENCE = 30.0
 # Seconds until a Job that has no pod is no longer just slow.
 POD_PATIENCE = 5.0
 
-# What the API has and no check below knows yet.
-NOT_SUPPORTED = ("fargateTask", "custom")
-
 
 def decide(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) -> Plan:
     """Return what to do about a run."""
@@ -165,8 +162,6 @@ def it_has_begun(case: Case) -> bool:
     case.status.update(pinned.pin(deployment, case.spec, case.settings, tick_of(case.run)))
     if wrong := pinned.wrong_parameters(deployment["status"]["flow"], case.status["parameters"]):
         return attempts.failed(case, wrong)
-    if why := _not_supported(case.pinned.environment.kind):
-        return attempts.failed(case, why)
     if case.pinned.dask and not case.settings.dask_operator.present:
         return attempts.failed(
             case, dask_health.no_controller("The chart was installed with daskOperator.present=false.")
@@ -190,16 +185,6 @@ def it_tries_again(case: Case) -> bool:
     case.seen = replace(case.seen, runner=None, runner_gone=False, job=None, cluster=None, autoscaler=None)
     case.seen = replace(case.seen, dask_pods=(), dask_deployments=())
     return False
-
-
-def _not_supported(kind: str | None) -> Diagnosis | None:
-    if kind not in NOT_SUPPORTED:
-        return None
-    return diagnosis.diagnosis(
-        "EnvironmentNotSupported",
-        f"This release of the operator does not run {kind} environments.",
-        "Choose another one in spec.environment of the FlowDeployment.",
-    )
 
 
 def _not_free(earlier: str | None) -> Diagnosis | None:

@@ -34,7 +34,7 @@ def runner_pod(run: Manifest, pinned: Pinned, attempt: int, settings: Settings) 
         name=MAIN,
         image=pinned.image,
         command=["python3", "-m", "flow_operator.runner", "run"],
-        env=env,
+        env=[*env, *aws] if (aws := aws_variables(pinned)) else env,
         mounts=[*mounts, *([_HOOKS_MOUNT] if pinned.hooks else [])],
         resources=resources,
     )
@@ -74,15 +74,51 @@ def variables(run: Manifest, pinned: Pinned, attempt: int) -> dict[str, str]:
 def run_request(run: Manifest, pinned: Pinned, attempt: int) -> wire.RunRequest:
     """Return what the runner is told."""
     meta = run["metadata"]
-    return {
+    request: wire.RunRequest = {
         "flow": pinned.flow,
         "run": {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"], "attempt": attempt},
         "parameters": pinned.parameters,
         "executor": _executor(run, pinned, attempt),
         "hooks": pinned.hooks,
-        "stopGraceSeconds": pinned.stop_grace,
+        "stopGraceSeconds": pinned.main_grace,
         "hookTimeoutSeconds": pinned.callback_timeout,
     }
+    if driver := _driver(pinned):
+        request["driver"] = driver
+    return request
+
+
+def _driver(pinned: Pinned) -> wire.DriverSpec | None:
+    """Return by whose steps the flow is run, None where the runner itself runs it."""
+    if pinned.environment.custom is not None:
+        return {"kind": "Custom", "image": pinned.image}
+    if (task := pinned.environment.fargate_task) is not None:
+        settings = task.to_wire()
+        image = "" if pinned.code else pinned.image  # a flow that is mounted is not in it
+        return {"kind": "FargateTask", "image": image, "fargateTask": settings, "stopGraceSeconds": pinned.stop_grace}
+    return None
+
+
+def aws_variables(pinned: Pinned) -> list[Manifest]:
+    """Return what boto3 finds in the variables of the runner; only the kubelet reads the Secret."""
+    task = pinned.environment.fargate_task
+    if task is None:
+        return []
+    settings = {"AWS_REGION": task.region, "AWS_DEFAULT_REGION": task.region, "AWS_ENDPOINT_URL_ECS": task.endpoint_url}
+    given = pods.environment({name: value for name, value in settings.items() if value})
+    if task.credentials_secret is None:
+        return given
+    optional = ("AWS_SESSION_TOKEN", *(() if task.region else ("AWS_REGION",)))
+    return [
+        *(_of_secret(task.credentials_secret, name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
+        *(_of_secret(task.credentials_secret, name, optional=True) for name in optional),
+        *given,
+    ]
+
+
+def _of_secret(secret: str, name: str, *, optional: bool = False) -> Manifest:
+    reference = {"name": secret, "key": name, **({"optional": True} if optional else {})}
+    return {"name": name, "valueFrom": {"secretKeyRef": reference}}
 
 
 def _executor(run: Manifest, pinned: Pinned, attempt: int) -> wire.ExecutorSpec:

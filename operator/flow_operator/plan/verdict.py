@@ -115,6 +115,8 @@ def failure(
 ) -> Diagnosis | None:
     """Return why the run failed, or None: on_start first, then the flow, then on_exit (docs/callbacks.md)."""
     receipts = {each.get("name"): each for each in hooks}
+    if report.get("reason") in _TOLD or "remedy" in report:
+        return _told(report)
     if state.get("exitCode") == wire.EXIT_ON_START_FAILED or report.get("reason") == "OnStartFailed":
         return _hook_failed("OnStartFailed", receipts.get("on_start", {}), "The flow did not run.")
     if state.get("reason") == "OOMKilled" or report.get("state") is None:
@@ -143,7 +145,33 @@ def _hook_failed(reason: str, receipt: dict[str, Any], flow: str) -> Diagnosis:
     )
 
 
+# What a runner knows of a flow that ran, or was to run, elsewhere: its sentence is all there is.
+_TOLD = frozenset(
+    {
+        "AwsRefused",
+        "AwsUnreachable",
+        "EnvironmentDependencyMissing",
+        "OnExitFailed",
+        "OutOfMemory",
+        "TaskFailed",
+        "TaskNotStarted",
+        "TaskStopped",
+    }
+)
+_SUBJECTS = {
+    "SetupFailed": "The setup of the flow's environment failed",
+    "ExecuteFailed": "The execute of the flow's environment failed",
+}
+
+
+def _told(report: wire.RunReport) -> Diagnosis:
+    message = str(report.get("error", {}).get("message", ""))
+    return diagnosis.diagnosis(report["reason"], message, diagnosis.scrub(str(report.get("remedy", "")))[:500])
+
+
 _REMEDIES = {
+    "SetupFailed": "Mend setup of the environment, or what it needs; the whole traceback is in the pod's log.",
+    "ExecuteFailed": "Mend execute of the environment, or what it needs; the whole traceback is in the pod's log.",
     "FlowRaised": "Mend the flow or its input; the whole traceback is in the pod's log.",
     "FlowExited": "The flow called sys.exit; let it return instead, or exit with 0.",
     "LoadFailed": "Mend the flow's module; the whole traceback is in the pod's log.",
@@ -167,4 +195,5 @@ def _flow_failed(pod: Manifest, state: dict[str, Any], report: wire.RunReport) -
     said = _sentence(error) or f"exit code {state.get('exitCode')}"
     frames = error.get("frames") or []
     where = f" (at {frames[-1]})" if frames else ""
-    return diagnosis.diagnosis(reason, f"The flow failed: {said}{where}.", _REMEDIES.get(reason, "See the pod's log."))
+    subject = _SUBJECTS.get(reason, "The flow failed")
+    return diagnosis.diagnosis(reason, f"{subject}: {said}{where}.", _REMEDIES.get(reason, "See the pod's log."))

@@ -1,6 +1,7 @@
-"""`python3 -m flow_operator.runner run | check | describe | callback NAME | worker ARGUMENTS`.
+"""`python3 -m flow_operator.runner run | task | check | describe | callback NAME | worker ARGUMENTS`.
 
-`run` is PID 1 of a flow's pod: it imports next to nothing, so that the pod is hardly later than a bare one.
+`run` is PID 1 of a flow's pod, and imports next to nothing, so that the pod is hardly later than a bare one. `task` is
+PID 1 of a container that is alone.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ def main(arguments: list[str]) -> int:
             from flow_operator.runner import supervisor
 
             return supervisor.main()
+        case ["task"]:
+            from flow_operator.runner import task
+
+            return task.main()
         case ["check"]:
             from flow_operator.runner import check
 
@@ -33,7 +38,7 @@ def main(arguments: list[str]) -> int:
 
             return worker.main(options)
         case _:
-            usage = "run | check | describe | callback on_start|on_exit | worker ARGUMENTS"
+            usage = "run | task | check | describe | callback on_start|on_exit | worker ARGUMENTS"
             print(f"usage: python3 -m flow_operator.runner {usage}", file=sys.stderr)
             return 2
 

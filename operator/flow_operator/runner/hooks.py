@@ -197,6 +197,12 @@ def _outcome() -> dict[str, str]:
     }
 
 
+def call(name: str) -> dict[str, Any]:
+    """Call one callback where there is no container beside the flow's; return its receipt."""
+    _call(name, _outcome() if name == "on_exit" else None)
+    return receipt(name) or {}
+
+
 def _call(name: str, extra: dict[str, str] | None = None) -> None:
     """Run one callback in its own process and leave a receipt."""
     tries = int(read(f"{name}.tries") or 0) + 1

@@ -12,7 +12,7 @@ from flow_operator.api import wire
 from flow_operator.flow.errors import ParameterError
 from flow_operator.runner import memory, results
 from flow_operator.runner import report as reports
-from flow_operator.runner.errors import RunFailed
+from flow_operator.runner.errors import RunFailed, StepFailed
 from flow_operator.runner.executor import scheduler_beside, session
 from flow_operator.runner.load import LoadError, load
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from flow_operator.api.wire import RunReport, RunRequest
     from flow_operator.flow.core import Flow
+
+
+_STEPS = {"setup": "SetupFailed", "execute": "ExecuteFailed"}
 
 
 def main(request: RunRequest) -> int:
@@ -48,7 +51,11 @@ def _run(request: RunRequest, report: RunReport) -> int:
     except ParameterError as error:
         return _refuse(report, "BadParameters", error)
     except RunFailed as error:
-        return _refuse(report, error.reason, error)
+        if error.remedy:
+            report["remedy"] = error.remedy
+        return _refuse(report, error.reason, error, error.code)
+    except StepFailed as failed:
+        return _judge(report, failed.error, "FlowRaised" if failed.flow else _STEPS[failed.step])
     except FlowRaised as raised:
         return _judge(report, raised.error)
     except Exception as error:  # noqa: BLE001 - ours, or a library's: it must not end without a word
@@ -70,8 +77,12 @@ def _value(request: RunRequest, report: RunReport) -> Any:
     executor = request["executor"]
     with scheduler_beside(executor) as scheduler:
         with _timed(stages, "load"):
-            flow = load(request["flow"], by_value=executor["kind"] != "Local")
+            flow = load(request["flow"], by_value=executor["kind"] != "Local" or "driver" in request)
             values = flow.bind(request["parameters"])
+        if "driver" in request:
+            from flow_operator.runner.drive import drive
+
+            return drive(flow, request, report, lambda name: _timed(stages, name))
         with session(executor, request["run"], report, scheduler) as active, _timed(stages, "flow"):
             try:
                 return _compute(flow, values)
@@ -89,13 +100,13 @@ def _compute(flow: Flow, values: dict[str, Any]) -> Any:
         raise FlowRaised(error) from error
 
 
-def _judge(report: RunReport, error: BaseException) -> int:
+def _judge(report: RunReport, error: BaseException, reason: str = "FlowRaised") -> int:
     if not isinstance(error, SystemExit):
-        return _fail(report, "FlowRaised", error)
-    if error.code in (None, 0):
+        return _fail(report, reason, error)
+    if error.code in (None, 0) and reason == "FlowRaised":
         return wire.EXIT_OK
     code = error.code & 0xFF if isinstance(error.code, int) else wire.EXIT_FLOW_FAILED
-    return _fail(report, "FlowExited", error, code=code or wire.EXIT_FLOW_FAILED)
+    return _fail(report, "FlowExited" if reason == "FlowRaised" else reason, error, code=code or wire.EXIT_FLOW_FAILED)
 
 
 def _fail(report: RunReport, reason: str, error: BaseException, code: int = wire.EXIT_FLOW_FAILED) -> int:
@@ -106,13 +117,13 @@ def _fail(report: RunReport, reason: str, error: BaseException, code: int = wire
     return code
 
 
-def _refuse(report: RunReport, reason: str, error: Exception) -> int:
+def _refuse(report: RunReport, reason: str, error: Exception, code: int = wire.EXIT_FLOW_FAILED) -> int:
     """Fail for what we found ourselves: the sentence says it all, a traceback would show our own code."""
     print(f"flow-operator: {error}", file=sys.stderr)
     report["state"] = "Failed"
     report["reason"] = reason
     report["error"] = {"type": type(error).__name__, "message": str(error)[: reports.MAX_MESSAGE]}
-    return wire.EXIT_FLOW_FAILED
+    return code or wire.EXIT_FLOW_FAILED
 
 
 @contextmanager

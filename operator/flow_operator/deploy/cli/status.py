@@ -19,7 +19,7 @@ Manifest = dict[str, Any]
 DEPLOYMENT_COLUMNS = ("DEPLOYMENT", "READY", "REASON", "FLOW", "NEXT RUN", "AGE")
 # In the order they come; a map in the API is sorted by name.
 STAGES = (
-    "wait", "setUp", "on_start", "load", "connect", "flow", "on_exit",
+    "wait", "setUp", "on_start", "load", "connect", "setup", "execute", "flow", "on_exit",
     "resolve", "base", "dependencies", "code", "push",
 )  # fmt: skip
 RUN_COLUMNS = ("RUN", "DEPLOYMENT", "PHASE", "REASON", "WORKERS", "RESULT", "DURATION", "AGE")
