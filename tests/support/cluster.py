@@ -133,7 +133,8 @@ class Namespace:
 
     def wait_gone(self, selector: str, within: float = 30) -> None:
         """Wait until nothing that carries a label is left."""
-        kinds = "pods,services,configmaps,deployments.apps,daskclusters,daskautoscalers,daskworkergroups,flowruns"
+        ours, dask = "pods,jobs.batch,services,configmaps,flowruns", "deployments.apps,daskclusters,daskautoscalers"
+        kinds = f"{ours},{dask},daskworkergroups"
 
         def left() -> list[str]:
             return [f"{each['kind']}/{each['metadata']['name']}" for each in self.list(kinds, selector)]

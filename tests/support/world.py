@@ -46,7 +46,7 @@ class World:
     def look(self) -> None:
         """Deliver what the watches would: everything there is, and what is gone."""
         there = {key_of(each): each for each in self.kube.objects.values() if each["kind"] != "Event"}
-        for kind in ("FlowRun", "FlowDeployment", "Pod", "DaskCluster", "DaskAutoscaler", "ConfigMap"):
+        for kind in ("FlowRun", "FlowDeployment", "Pod", "Job", "DaskCluster", "DaskAutoscaler", "ConfigMap"):
             for known in list(self.store.of_kind(kind)):
                 if key_of(known) not in there:
                     self.store.remove(known)

@@ -321,11 +321,11 @@ def the_runner_has_started(case: Case) -> bool:
     pod, job = case.seen.runner, case.seen.job
     if pod is None:
         return job is None or _waits_for_its_pod(case, job)
-    if job:
-        case.status["pod"] = pod["metadata"]["name"]
     began = verdict.began(pod)
     if began is None:
         return _not_started(case, pod)
+    if job:
+        case.status["pod"] = pod["metadata"]["name"]
     if case.pinned.dask and not case.main_ended and not dask_health.usable(case.seen, case.pinned.dask):
         # The runner's process is there and waits; the flow has not begun.
         return _wait_until_late(case, pod)

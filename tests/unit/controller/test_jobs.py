@@ -1,0 +1,99 @@
+"""The hands around a Job: its pod is rehearsed, it is made once, and the end is the same after a crash at any write."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.support import makers as m
+from tests.support.condition_rules import violations
+from tests.support.world import World
+
+Manifest = dict[str, Any]
+
+
+def a_world() -> World:
+    return World(m.a_run(), m.a_ready_deployment(environment=m.a_job_environment()))
+
+
+def job_controller(world: World) -> None:
+    """Make the pod of every Job that has none."""
+    for (kind, name), job in list(world.kube.objects.items()):
+        if kind == "Job" and not world.pods():
+            template, meta = job["spec"]["template"], {"name": f"{name}-abcde", "namespace": "team-a"}
+            world.kube.put(
+                m.scheduled(
+                    {
+                        "apiVersion": "v1",
+                        "kind": "Pod",
+                        "metadata": {**template["metadata"], **meta},
+                        "spec": template["spec"],
+                    }
+                )
+            )
+
+
+def job_is_over(world: World, condition: str) -> None:
+    """Say that every Job is over."""
+    for (kind, _), job in list(world.kube.objects.items()):
+        if kind == "Job":
+            world.kube.put({**job, "status": {"conditions": [{"type": condition, "status": "True"}]}})
+
+
+async def life(world: World) -> None:
+    """Lead a run from its creation to its end."""
+    await world.settle()
+    world.seconds = 1
+    job_controller(world)
+    world.kubelet(lambda pod: m.running(pod, "work"))
+    await world.settle()
+    world.seconds = 3
+    said = json.dumps({"state": "Succeeded", "result": 285})
+    world.kubelet(lambda pod: m.ended(pod, "work", message=said))
+    await world.settle()
+    world.kubelet(lambda pod: {**pod, "status": {**pod["status"], "phase": "Succeeded"}})
+    job_is_over(world, "Complete")
+    await world.settle()
+
+
+async def test_the_pod_is_rehearsed_before_the_job_is_made() -> None:
+    world = a_world()
+    await life(world)
+    assert world.kube.calls == [
+        "replace_status FlowRun SettingUp",
+        "rehearse Pod strictly",
+        "create Job",
+        "replace_status FlowRun Running",
+        "replace_status FlowRun Finishing",
+        "replace_status FlowRun Succeeded",
+        "create Event",
+    ]
+    assert world.run["status"]["result"] == 285
+
+
+async def test_a_crash_after_any_write_makes_no_second_job() -> None:
+    for number in range(1, 30):
+        world = a_world()
+        world.kube.crash_after = number
+        await life(world)
+        assert world.run["status"]["phase"] == "Succeeded"
+        assert world.run["status"]["attempt"] == 1
+        assert not violations(world.run)
+        assert len([each for each in world.kube.calls if each == "create Job"]) == 1
+        if world.kube.crash_after is not None:
+            assert number > 5, "the crash found writes to follow"
+            return
+    raise AssertionError("a run writes without end")
+
+
+async def test_a_pod_that_would_be_refused_keeps_the_job_from_being_made() -> None:
+    world = a_world()
+    world.kube.refuse["Pod"] = 'pods "x" is forbidden: violates PodSecurity "restricted:latest"'
+    await world.step()
+    await world.step()
+    assert world.run["status"]["diagnosis"]["reason"] == "PodRefused"
+    assert ("Job", "squares-1-11111111-1") not in world.kube.objects
+    world.kube.refuse.clear()
+    world.seconds = 20
+    await world.settle()
+    assert ("Job", "squares-1-11111111-1") in world.kube.objects
