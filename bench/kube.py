@@ -60,6 +60,13 @@ class Kube:
         applied: Manifest = _checked(answer).json()
         return applied
 
+    def merge(self, manifest: Manifest, change: Manifest) -> Manifest:
+        """Change an object by a merge patch, as `kubectl patch --type=merge` does."""
+        headers = {"Content-Type": "application/merge-patch+json"}
+        answer = self._http.patch(path_of(manifest), headers=headers, content=json.dumps(change))
+        changed: Manifest = _checked(answer).json()
+        return changed
+
     def delete(self, manifest: Manifest) -> None:
         """Delete an object and, in the background, its children; it may be gone already."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}

@@ -121,6 +121,8 @@ BOUNDS: tuple[Bound, ...] = (
     Bound("remote", "writes per run, remote", "run", "", _writes, 5),
     Bound("remote", "reads per run, remote", "run", "", _reads, 0),
     Bound("callbacks", "writes per run, callbacks", "run-callbacks", "", _writes, 5),
+    Bound("suspend", "suspend: from the wish until nothing of the run is there", "suspend", "s", _stage("suspend")),
+    Bound("suspend", "resume: from the wish until the flow runs again", "suspend", "s", _stage("resume")),
     Bound("dask", "writes per run, daskKubernetes", "run-dask", "", _writes),
 )
 DIFFERENCES = (Difference("callbacks", "callbacks that do nothing, added to a FlowRun", "run-callbacks", "run", 0.3),)

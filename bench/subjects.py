@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tests.support import cluster
 from tests.support.cluster import condition
 
-from flow_operator.api.flow_run import FlowRunSpec
+from flow_operator.api.flow_run import FINISHED, FlowRunSpec
 from flow_operator.plan import pinned, pods
 from flow_operator.plan.dask_cluster import dask_cluster
 
@@ -40,6 +40,14 @@ def nothing() -> None:
 @flow(environment=RemoteEnvironment(on_start=nothing, on_exit=nothing))
 def flow(n: int = 1000) -> int:
     return sum(i * i for i in range(n))
+"""
+
+# Ends by SIGTERM alone.
+SLEEPING_SOURCE = """\
+import time
+
+def flow() -> None:
+    time.sleep(3600)
 """
 
 DASK_SOURCE = """\
@@ -161,6 +169,16 @@ def run_ended(result: int) -> Callable[[Manifest], bool | None]:
         return False if outcome == "False" else None
 
     return ended
+
+
+def in_phase(phase: str) -> Callable[[Manifest], bool | None]:
+    """Return a function: whether a FlowRun is in a phase, None while it is not; False where it has ended."""
+
+    def there(seen: Manifest) -> bool | None:
+        found = seen.get("status", {}).get("phase")
+        return True if found == phase else False if found in FINISHED else None
+
+    return there
 
 
 def ready_with(wanted: Manifest) -> Callable[[Manifest], bool | None]:

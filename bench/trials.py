@@ -95,6 +95,7 @@ class Bench:
             "run-bytes": lambda: self._run("mounted", subjects.RESULT),
             "run-callbacks": lambda: self._run("callbacks", subjects.RESULT),
             "verdicts": self._verdicts,
+            "suspend": self._suspend,
             "run-dask": lambda: self._run("dask", subjects.DASK_RESULT),
             "daskjob": self._dask_job,
             "storage": lambda: _built(*self.builds.storage(_new())),
@@ -170,6 +171,22 @@ class Bench:
             raise Failed(f"of {MANY} runs {len(told)} were told of and {len(ends)} have ended")
         return Sample(seconds, delays=[told[name] - ends[name] for name in ends])
 
+    def _suspend(self) -> Sample:
+        """Measure from the wish that a run stops until nothing of it runs; and from its resume until its flow does."""
+        self._deployment("sleeping")
+        manifest = subjects.flow_run(self._namespace, self._name("suspend"), "sleeping")
+        try:
+            self._timed(manifest, self._kube.create, subjects.in_phase("Running"))
+            stopped = self._timed(manifest, self._wish(suspend=True), subjects.in_phase("Suspended"))
+            resumed = self._timed(manifest, self._wish(suspend=False), subjects.in_phase("Running"))
+        finally:
+            self._remove(manifest)
+        stopped.stages = {"suspend": stopped.seconds, "resume": resumed.seconds}
+        return stopped
+
+    def _wish(self, *, suspend: bool) -> Callable[[Manifest], Manifest]:
+        return lambda manifest: self._kube.merge(manifest, {"spec": {"suspend": suspend}})
+
     def _create_one_by_one(self, runs: list[Manifest]) -> None:
         for each in runs:
             self._kube.create(each)
@@ -198,6 +215,7 @@ class Bench:
             "plain": (subjects.SOURCE, {}),
             "mounted": (subjects.SOURCE, {"mounted": True}),
             "callbacks": (subjects.CALLBACKS_SOURCE, {}),
+            "sleeping": (subjects.SLEEPING_SOURCE, {"mounted": True}),
             "dask": (subjects.DASK_SOURCE, {"environment": one_worker}),
             "edited": (subjects.SOURCE, {}),
         }
