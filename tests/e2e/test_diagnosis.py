@@ -26,6 +26,8 @@ def flow():
         file.flush()
     time.sleep(240)
 """
+PRIVILEGED = {"containers": [{"securityContext": {"privileged": True}}]}
+NOWHERE = {"reference": f"localhost:5001/e2e/nowhere@sha256:{'0' * 64}", "location": "/flows/flow.py:flow"}
 SMALL = {"resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "96Mi"}}}
 
 
@@ -64,8 +66,11 @@ CASES = {
                    missing_variable("secret", "secretKeyRef"), ends=False, checked_with={}),
     "config-map": Case("ConfigMissing", ('configmap "no-such-map" not found',), "Create the Secret or ConfigMap",
                        missing_variable("map", "configMapKeyRef"), ends=False, checked_with={}),
-    "quota": Case("PodRefused", ("exceeded quota",), "ResourceQuota",
-                  {"resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"cpu": "77"}}}, ends=False),
+    "quota": Case("PodRefused", ("exceeded quota", "example.com/fpga"), "ResourceQuota",
+                  {"resources": {"limits": {"example.com/fpga": "2"}}}, ends=False),
+    "pod-security": Case("PodRefused", ("violates PodSecurity", "privileged"), "Pod Security allows it",
+                         environment={"daskKubernetes": {"minWorkers": 1, "maxWorkers": 1, "workerSpec": PRIVILEGED}},
+                         ends=False),
     "raised": Case("FlowRaised", ("ZeroDivisionError", "flow.py"), "Mend the flow", source="def flow():\n    1 / 0\n"),
     "type": Case("BadParameters", ("n",), "parameters the flow takes", more={"parameters": {"n": "many"}}),
     "unknown": Case("ParametersInvalid", ("unknown: m",), "It takes: n", more={"parameters": {"m": 1}}),
@@ -75,18 +80,23 @@ CASES = {
 @pytest.fixture(scope="module", autouse=True)
 def troubles(namespace: Namespace) -> Iterator[None]:
     """Begin all of them; what a check would stumble over comes when the deployments are Ready."""
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "cpu"}}
-    namespace.apply({**quota, "spec": {"hard": {"limits.cpu": "50"}, "scopes": ["NotBestEffort"]}})
-    every = {name: deployment(name, each.source, runner=first_runner(each)) for name, each in CASES.items()}
-    namespace.apply(*every.values())
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "fpga"}}
+    namespace.apply({**quota, "spec": {"hard": {"requests.example.com/fpga": "1"}}})
+    nowhere = {**deployment("nowhere", ""), "spec": {"flow": {"image": NOWHERE}, "storage": {"docker": {}}}}
+    namespace.apply(nowhere, *(deployed(name, first_runner(each)) for name, each in CASES.items()))
     for name in CASES:
         namespace.wait_ready(name)
-    later = [deployment(name, each.source, runner=each.runner) for name, each in CASES.items()]
-    namespace.apply(*later)
+    namespace.apply(*(deployed(name, each.runner) for name, each in CASES.items() if each.checked_with is not None))
     runs = [run(name, name, **{"preRunningDeadlineSeconds": 240, **each.more}) for name, each in CASES.items()]
     namespace.apply(*runs)
     yield
     kubectl("-n", namespace.name, "delete", "flowruns", "--all", "--wait=false")
+
+
+def deployed(name: str, runner: Manifest) -> Manifest:
+    case = CASES[name]
+    more = {"environment": case.environment} if case.environment else {}
+    return deployment(name, case.source, runner=runner, **more)
 
 
 def first_runner(case: Case) -> Manifest:
@@ -109,6 +119,14 @@ def test_trouble_has_a_reason_a_message_and_a_remedy(namespace: Namespace, name:
     assert said["reason"] == reason(found, "Ready") == case.reason
     assert all(words in said["message"] for words in case.message), said["message"]
     assert case.remedy in said["remedy"]
+
+
+def test_a_flow_whose_image_is_nowhere(namespace: Namespace) -> None:
+    found = namespace.wait_deployment("nowhere", lambda seen: diagnosis(seen) != {}, 40, "a diagnosis")
+    said = diagnosis(checked(found))
+    assert said["reason"] == reason(found, "Ready") == "ImagePullFailed"
+    assert "localhost:5001/e2e/nowhere" in said["message"]
+    assert "pull secrets" in said["remedy"] or "nodes may pull it" in said["remedy"]
 
 
 def diagnosis(found: Manifest) -> Manifest:

@@ -319,6 +319,11 @@ def refused(what: str, message: str) -> Diagnosis:
     """Return the diagnosis of a pod the API server does not admit."""
     if "exceeded quota" in message:
         remedy = "Raise the namespace's ResourceQuota, lower the requests, or wait until other pods end."
+    elif "failed quota" in message and "must specify" in message:
+        remedy = (
+            "Give the pod what the namespace's ResourceQuota counts: in spec.runner.resources (a check, a builder: in "
+            "the chart's values), or for all by a LimitRange in the namespace."
+        )
     elif "violates PodSecurity" in message:
         remedy = (
             "Change the pod spec in spec.environment or spec.runner so that the namespace's Pod Security allows it."

@@ -92,3 +92,19 @@ def test_what_a_kubelet_waits_for_is_named_as_far_as_the_pod_shows_it() -> None:
     assert "It mounts Secret keys, PersistentVolumeClaim data: a kubelet waits for what is not there." in found.message
     pulled = {**stuck, "spec": {"containers": []}}
     assert "did not begin in time" in diagnosis.not_started(pulled).message
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("exceeded quota: cpu, requested: limits.cpu=2", "Raise the namespace's ResourceQuota"),
+        ("failed quota: cpu: must specify limits.cpu for: check", "by a LimitRange in the namespace"),
+        ('violates PodSecurity "restricted:latest": privileged', "Pod Security allows it"),
+        ('admission webhook "policy.example.com" denied the request', "Ask whoever runs the admission policy"),
+    ],
+)
+def test_a_refusal_has_the_remedy_of_who_refuses(words: str, remedy: str) -> None:
+    found = diagnosis.refused("FlowRun squares-1", f'pods "squares-1" is forbidden: {words}')
+    assert found.reason == "PodRefused"
+    assert words in found.message
+    assert remedy in found.remedy
