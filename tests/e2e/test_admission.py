@@ -88,6 +88,18 @@ def job(containers: list[Manifest] | None = None, **more: Any) -> Manifest:
         ("spec.environment", {"remote": {"executor": "Spark"}}, "Unsupported value"),
         ("spec.flow.entrypoint", "flow", "spec.flow.entrypoint"),
         ("spec.run", {"activeDeadlineSeconds": 0}, "greater than or equal to 1"),
+        *(
+            ("spec.run", {field: -1}, f"spec.run.{field}")
+            for field in ("backoffLimit", "infrastructureBackoffLimit", "ttlSecondsAfterFinished")
+        ),
+        ("spec.run", {"preRunningDeadlineSeconds": -1}, "greater than or equal to 1"),
+        (
+            "spec.environment",
+            {"daskKubernetes": {"minWorkers": 0, "maxWorkers": -1}},
+            "spec.environment.daskKubernetes",
+        ),
+        ("spec.schedule", {"cron": ["@daily"], "startingDeadlineSeconds": -1}, "greater than or equal to 1"),
+        ("spec.schedule", {"cron": ["@daily"], "successfulRunsHistoryLimit": -1}, "greater than or equal to 0"),
         ("spec.run", {"callbackTimeoutSeconds": 3601}, "less than or equal to 3600"),
         ("spec.environment", {"labels": [""]}, "should be at least 1 chars long"),
         ("spec.schedule", {"cron": []}, "should have at least 1 items"),

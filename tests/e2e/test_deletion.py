@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import recorder
-from tests.support.cluster import SYSTEM, deployment, eventually, kubectl, operator_requests, run
+from tests.support.cluster import SYSTEM, Namespace, deployment, eventually, kubectl, operator_requests, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tests.support.cluster import Namespace
 
 pytestmark = pytest.mark.alone  # the Dask controller is taken away, and requests are counted
 
@@ -43,6 +41,24 @@ def deployments(namespace: Namespace) -> None:
     namespace.apply(deployment("slow", SLOW), deployment("plain", PLAIN), deployment("stuck", SLOW, runner=STUCK))
     for each in ("slow", "plain"):
         namespace.wait_ready(each)
+
+
+def test_a_terminating_namespace_is_not_held_up(namespace: Namespace) -> None:
+    """Nothing of ours sticks, though nothing may be made there any more: not even a callback's pod."""
+    doomed = Namespace(f"{namespace.name}-doomed")
+    kubectl("create", "namespace", doomed.name)
+    doomed.apply(deployment("slow", SLOW, environment={"remote": {}}), deployment("plain", PLAIN))
+    for each in ("slow", "plain"):
+        doomed.wait_ready(each)
+        doomed.apply(run(each, each), run(f"{each}-waits", "absent"))
+    for each in ("slow", "plain"):
+        doomed.wait_phase(each, "Running")
+    kubectl("delete", "namespace", doomed.name, "--wait=false")
+
+    def left() -> str:
+        return kubectl("get", "namespace", doomed.name, "-o", "name", "--ignore-not-found").strip()
+
+    eventually(left, lambda seen: not seen, 120, f"namespace {doomed.name} is gone", every=1.0)
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,19 @@ def test_a_run_that_waits_too_long_for_its_deployment_fails(namespace: Namespace
     assert reason(done, "Succeeded") == "DeploymentNotFound"
 
 
+def test_a_run_outlives_its_deployment(namespace: Namespace) -> None:
+    """What it began with is pinned, and its pod has the code already."""
+    sleeper = "import time\ndef flow():\n    time.sleep(5)\n    return 'done'\n"
+    namespace.apply(deployment("doomed", sleeper))
+    namespace.wait_ready("doomed")
+    namespace.apply(run("survivor", "doomed"))
+    namespace.wait_phase("survivor", "Running")
+    namespace.delete("flowdeployment", "doomed")
+    done = namespace.wait_run("survivor")
+    assert (done["status"]["phase"], done["status"]["result"]) == ("Succeeded", "done")
+    assert namespace.find("flowdeployment", "doomed") is None
+
+
 def test_out_of_memory_names_the_limit(namespace: Namespace) -> None:
     greedy = "def flow():\n    return len(bytearray(400 * 1024 * 1024))\n"
     limits = {"resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "96Mi"}}}
