@@ -103,6 +103,22 @@ def test_cancel_a_run_that_takes_too_long(namespace: Namespace, folder: Path, sq
     assert "FlowRun slow was cancelled" in kubectl_flow(folder, "explain", "slow", *here).stdout
 
 
+def test_a_run_is_suspended_and_goes_on(namespace: Namespace, folder: Path, squares: str) -> None:
+    here = ("-n", namespace.name)
+    assert kubectl_flow(folder, "run", squares, *here, "-p", "sleep=300", "--run-name", "pausing").returncode == 0
+    namespace.wait_phase("pausing", "Running")
+    done = kubectl_flow(folder, "suspend", "pausing", *here)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "FlowRun pausing: Suspended."
+    assert "has been suspended for" in kubectl_flow(folder, "explain", "pausing", *here).stdout
+    assert kubectl_flow(folder, "resume", "pausing", *here).returncode == 0
+    namespace.wait_phase("pausing", "Running")
+    assert "attempt 1 Suspended" in kubectl_flow(folder, "status", "pausing", *here).stdout
+    kubectl_flow(folder, "cancel", "pausing", *here, "--now", "--no-wait")
+    again = kubectl_flow(folder, "rerun", "pausing", *here, "-p", "sleep=0", "--watch", "-q")
+    assert (again.returncode, again.stdout) == (0, "285\n"), again.stderr
+
+
 def test_a_broken_deploy_is_explained(namespace: Namespace, folder: Path) -> None:
     here = ("-n", namespace.name)
     done = kubectl_flow(folder, "deploy", "broken.py", "--build", "none", "--unseen", "--name", "broken", *here)
