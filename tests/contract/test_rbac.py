@@ -46,6 +46,7 @@ OPERATOR = (
     | of("pods", *READ, "create", "patch", "delete")
     | of("configmaps", *READ, "create", "delete")
     | of("batch/jobs", *READ, "create", "delete")
+    | of("services", *READ, "create", "delete")
     | of("events.k8s.io/events", "create")
     | of("kubernetes.dask.org/daskclusters", *READ, "create", "patch", "delete")
     | of("kubernetes.dask.org/daskautoscalers", *READ, "create", "patch", "delete")

@@ -27,7 +27,8 @@ SETTINGS = m.settings(
     imagePullSecrets=["pull"],
     dockerEngine={"url": "tcp://docker.example.com:2376", "tlsSecret": "engine"},
 )
-DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4}}
+DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4, "provider": "DaskCluster"}}
+PODS = {"daskKubernetes": {"minWorkers": 2, "maxWorkers": 4, "provider": "Pods"}}
 FARGATE = {
     "region": "eu-west-1",
     "credentialsSecret": "aws",
@@ -94,6 +95,17 @@ CASES: dict[str, Callable[[], list[Manifest]]] = {
     "run-custom-with-callbacks": lambda: children_of_run("on_start", "on_exit", environment={"custom": {}}),
     "run-fargate": lambda: children_of_run("on_start", "on_exit", environment={"fargateTask": FARGATE}),
     "run-dask": lambda: children_of_run(environment=DASK),
+    "run-dask-pods": lambda: children_of_run("on_exit", environment=PODS, storage={"bytes": {}}),
+    "run-dask-pods-with-spec": lambda: children_of_run(
+        environment={
+            "daskKubernetes": {
+                "minWorkers": 1,
+                "maxWorkers": 1,
+                "provider": "Pods",
+                "workerSpec": {**CUSTOM, "restartPolicy": "Always", "nodeSelector": {"spot": "yes"}, "affinity": {}},
+            }
+        }
+    ),
     "run-dask-with-specs": lambda: children_of_run(
         environment={
             "daskKubernetes": {"minWorkers": 0, "maxWorkers": 2, "workerSpec": CUSTOM, "schedulerSpec": CUSTOM}

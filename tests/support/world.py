@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from flow_operator.api import labels
 from flow_operator.controller.queue import Queue
 from flow_operator.controller.reconcile import Reconciler
-from flow_operator.controller.store import Key, Store, key_of
+from flow_operator.controller.store import Key, Store, key_of, labels_of
 from tests.support import makers as m
 from tests.support.recording_kube import Crash, RecordingKube
 
@@ -46,7 +47,8 @@ class World:
     def look(self) -> None:
         """Deliver what the watches would: everything there is, and what is gone."""
         there = {key_of(each): each for each in self.kube.objects.values() if each["kind"] != "Event"}
-        for kind in ("FlowRun", "FlowDeployment", "Pod", "Job", "DaskCluster", "DaskAutoscaler", "ConfigMap"):
+        kinds = ("FlowRun", "FlowDeployment", "Pod", "Job", "DaskCluster", "DaskAutoscaler", "ConfigMap", "Service")
+        for kind in kinds:
             for known in list(self.store.of_kind(kind)):
                 if key_of(known) not in there:
                     self.store.remove(known)
@@ -78,7 +80,9 @@ class World:
         return self.kube.objects["FlowRun", "squares-1"]
 
     def pods(self) -> list[Manifest]:
-        return [each for (kind, _), each in self.kube.objects.items() if kind == "Pod"]
+        """Return all pods but the workers."""
+        every = [each for (kind, _), each in self.kube.objects.items() if kind == "Pod"]
+        return [each for each in every if labels_of(each).get(labels.COMPONENT) != labels.DASK]
 
     def kubelet(self, change: Any) -> None:
         """Change the runner pod as a kubelet would."""

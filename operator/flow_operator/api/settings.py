@@ -75,8 +75,9 @@ class DaskOperator(_Setting):
 
 
 class DaskSettings(_Setting):
-    """Default resources of a run's Dask cluster."""
+    """Who makes a run's Dask cluster, and its default resources."""
 
+    provider: Literal["DaskCluster", "Pods"] = "DaskCluster"
     scheduler_resources: dict[str, Any] = Field(default_factory=dict)
     worker_resources: dict[str, Any] = Field(default_factory=dict)
 

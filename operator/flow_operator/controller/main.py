@@ -15,9 +15,11 @@ from typing import Any
 import kopf
 
 from ..api.settings import Settings, load
+from ..clusters.schedulers import Schedulers
 from ..kube import lease
 from ..kube.api import Api, connect
 from . import http, logs
+from .listening import Listener
 from .metrics import Metrics
 from .queue import Queue, work
 from .reconcile import Reconciler
@@ -92,6 +94,8 @@ class Operator:
     async def _reconcile(self) -> None:
         self.leading = True
         self.watches.tell_all()
+        schedulers = Schedulers()
+        listener = Listener(schedulers, self.queue, time.monotonic)
         reconciler = Reconciler(
             self.api,
             self.store,
@@ -101,10 +105,15 @@ class Operator:
             ca_bundle=lambda: _read(self.settings.ca_bundle),
             on_reconciled=self.metrics.reconciled,
             on_written=self.watches.tell,
+            listener=listener,
         )
-        async with asyncio.TaskGroup() as group:
-            for _ in range(WORKERS):
-                group.create_task(work(self.queue, reconciler.reconcile))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(WORKERS):
+                    group.create_task(work(self.queue, reconciler.reconcile))
+        finally:
+            listener.close()
+            await schedulers.close()
 
 
 def _read(path: str) -> str | None:

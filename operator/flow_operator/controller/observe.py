@@ -13,8 +13,10 @@ from .store import Key, Manifest, Store, labels_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from ..plan.types import Heard
 
-def observe_run(store: Store, run: Manifest, refused: str | None) -> ObservedRun:
+
+def observe_run(store: Store, run: Manifest, refused: str | None, heard: Heard | None = None) -> ObservedRun:
     """Return what is known about a run and its children."""
     meta = run["metadata"]
     uid, namespace = meta["uid"], meta["namespace"]
@@ -24,8 +26,12 @@ def observe_run(store: Store, run: Manifest, refused: str | None) -> ObservedRun
     current = _newest(each for each in runners if _is_of(attempt, each))
     jobs = store.children(uid, "Job")
     gone = store.last_words(uid, attempt) if current is None else None
-    clusters, autoscalers = store.children(uid, "DaskCluster"), store.children(uid, "DaskAutoscaler")
     siblings = _siblings(store, run)
+    dask_pods = [each for each in pods if labels_of(each)[labels.COMPONENT] == labels.DASK]
+    # dask-kubernetes copies our labels to what it makes; what is ours to look after is owned by the run.
+    workers = [each for each in dask_pods if _is_owned(each, uid)]
+    services = [each for each in store.children(uid, "Service") if _is_owned(each, uid)]
+    clusters, autoscalers = store.children(uid, "DaskCluster"), store.children(uid, "DaskAutoscaler")
     return ObservedRun(
         deployment=store.get(Key("FlowDeployment", namespace, run["spec"]["deployment"])),
         runner=current or (gone if gone and verdict.terminated(gone) else None),
@@ -35,11 +41,12 @@ def observe_run(store: Store, run: Manifest, refused: str | None) -> ObservedRun
         jobs=tuple(jobs),
         cluster=_only(clusters, attempt),
         autoscaler=_only(autoscalers, attempt),
-        earlier=tuple(each for each in (*autoscalers, *clusters) if not _is_of(attempt, each)),
-        dask_pods=tuple(
-            each for each in pods if labels_of(each)[labels.COMPONENT] == labels.DASK and _is_of(attempt, each)
-        ),
+        earlier=tuple(each for each in (*autoscalers, *clusters, *services, *workers) if not _is_of(attempt, each)),
+        dask_pods=tuple(each for each in dask_pods if _is_of(attempt, each)),
         dask_deployments=tuple(each for each in store.children(uid, "Deployment") if _is_of(attempt, each)),
+        services=tuple(each for each in services if _is_of(attempt, each)),
+        workers=tuple(each for each in workers if _is_of(attempt, each)),
+        heard=heard,
         refused=refused,
         replaced_by=schedule.replaced_by(run, siblings) if siblings else None,
         replaces=schedule.replaces(run, siblings) if siblings else None,
@@ -61,6 +68,10 @@ def _is_of(attempt: str, child: Manifest) -> bool:
 def _newest(pods: Iterable[Manifest]) -> Manifest | None:
     """A Job may have made several, one after the other."""
     return max(pods, key=lambda each: str(each["metadata"].get("creationTimestamp")), default=None)
+
+
+def _is_owned(manifest: Manifest, uid: str) -> bool:
+    return uid in [each["uid"] for each in manifest["metadata"].get("ownerReferences", ())]
 
 
 def _only(found: list[Manifest], attempt: str) -> Manifest | None:

@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 
     from ..api.settings import Settings
     from ..kube.api import Api
+    from .listening import Listener
     from .queue import Queue
 
 logger = logging.getLogger(__name__)
+
+# Seconds between two writes of a status of which only the count of workers has changed.
+COUNT_PERIOD = 5.0
 
 
 class Reconciler:
@@ -42,6 +46,7 @@ class Reconciler:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         on_reconciled: Callable[[str, float], None] = lambda _kind, _seconds: None,
         on_written: Callable[[Manifest], None] = lambda _manifest: None,
+        listener: Listener | None = None,
     ) -> None:
         self._api = api
         self._store = store
@@ -52,6 +57,8 @@ class Reconciler:
         self._clock = clock
         self._on_reconciled = on_reconciled
         self._on_written = on_written
+        self._listener = listener
+        self._counted: dict[Key, datetime] = {}  # when the workers of a run were last written down
         self._refused: dict[Key, str] = {}
         self._refused_runs: dict[Key, str] = {}  # of a deployment's schedule: no trouble of its image
 
@@ -64,6 +71,9 @@ class Reconciler:
         if found is None:
             self._refused.pop(key, None)
             self._refused_runs.pop(key, None)
+            self._counted.pop(key, None)
+            if self._listener:
+                self._listener.listen(key, None)
             return
         if key.kind == "FlowRun":
             await self._confirm_absence(found)
@@ -90,7 +100,8 @@ class Reconciler:
     def _decide(self, key: Key, found: Manifest) -> Plan:
         refused, now = self._refused.get(key), self._clock()
         if key.kind == "FlowRun":
-            return run.decide(found, observe_run(self._store, found, refused), self._settings, now)
+            heard = self._listener.heard(key) if self._listener else None
+            return run.decide(found, observe_run(self._store, found, refused, heard), self._settings, now)
         seen = observe_deployment(
             self._store, found, self._sources, self._ca_bundle(), refused, self._refused_runs.get(key)
         )
@@ -116,7 +127,7 @@ class Reconciler:
             self._queue.add(key, wait)
 
     async def _carry_out(self, key: Key, found: Manifest, plan: Plan) -> None:
-        if plan.status is not None:
+        if plan.status is not None and self._may_be_told(key, found, plan.status):
             # Told before it is done: a crash in between finds the record, and does it then.
             body = {**found, "apiVersion": API_VERSION, "kind": key.kind, "status": plan.status}
             found = await self._api.replace_status(body)
@@ -131,12 +142,28 @@ class Reconciler:
             await self._delete(ref)
         for ref in plan.unblock:
             await self._unblock(ref)
+        if self._listener and key.kind == "FlowRun":
+            self._listener.listen(key, plan.ask, plan.retire)
         for each in plan.announce:
             await self._announce(found, key, each)
         for ref in plan.release:  # last: the object may be gone after that
             await self._release(ref)
         if plan.again_after is not None:
             self._queue.add(key, plan.again_after)
+
+    def _may_be_told(self, key: Key, found: Manifest, status: Manifest) -> bool:
+        """Whether to write a status now: where nothing but the count of workers has changed, it may wait a little."""
+        old, now = found.get("status") or {}, self._clock()
+        if {**old, "workers": None} != {**status, "workers": None}:
+            self._counted.pop(key, None)
+            return True
+        since = self._counted.get(key)
+        left = COUNT_PERIOD - (now - since).total_seconds() if since else 0.0
+        if left > 0:
+            self._queue.add(key, left)
+            return False
+        self._counted[key] = now
+        return True
 
     async def _create(self, key: Key, owner: Manifest, plan: Plan) -> None:
         for manifest in plan.create:

@@ -31,6 +31,7 @@ WATCHED = (
     ("FlowRun", API_VERSION, f"flowruns.{GROUP}", False),
     ("Pod", "v1", "pods", True),
     ("ConfigMap", "v1", "configmaps", True),
+    ("Service", "v1", "services", True),
     ("Deployment", "apps/v1", "deployments.apps", True),
     ("Job", "batch/v1", "jobs.batch", True),
     ("DaskCluster", "kubernetes.dask.org/v1", "daskclusters.kubernetes.dask.org", True),

@@ -37,6 +37,7 @@ PLURALS = {
     "Job": "jobs",
     "Namespace": "namespaces",
     "Pod": "pods",
+    "Service": "services",
 }
 REQUEST_TIMEOUT = 30.0
 FOLLOWING = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_TIMEOUT)  # a log may be silent for hours

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..api import conditions as words
 from ..api.flow_deployment import Diagnosis
-from . import deadlines, diagnosis, fallback, fence, retries, stopping, verdict
+from . import deadlines, diagnosis, fallback, fence, providers, retries, stopping, verdict
 from .runner_pod import runner_name
 from .times import duration, seconds_since, stamp
 from .types import Announcement
@@ -52,7 +52,8 @@ def begin(case: Case, number: int) -> None:
     case.status["pod"] = runner_name(case.run, number)
     case.status["phase"] = "SettingUp"
     case.conditions.set(words.SUCCEEDED, "Unknown", "Running", "The run has not ended.")
-    case.conditions.set(words.SET_UP, "Unknown", "SettingUp", "The run's pods are being made.")
+    made = f"The run's pods are being made{providers.explained(case.pinned)}."
+    case.conditions.set(words.SET_UP, "Unknown", "SettingUp", made)
     case.setting_up()
 
 

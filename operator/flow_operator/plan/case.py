@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import conditions as words
 from . import diagnosis, pinned, stopping, verdict
+from .clusters import Attempt
 from .conditions import Conditions, find
 from .times import duration, seconds_since
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ..api.flow_deployment import Diagnosis
     from ..api.flow_run import FlowRunSpec
     from ..api.settings import Settings
-    from .types import Announcement, Manifest, ObservedRun, Ref
+    from .types import Announcement, Ask, Manifest, ObservedRun, Ref
 
 
 @dataclass
@@ -32,6 +33,8 @@ class Case:
     conditions: Conditions
     create: tuple[Manifest, ...] = ()
     delete: tuple[Ref, ...] = ()
+    ask: Ask | None = None
+    retire: int = 0
     announce: tuple[Announcement, ...] = ()
     again_after: float | None = None
 
@@ -39,6 +42,11 @@ class Case:
     def pinned(self) -> pinned.Pinned:
         """Return what the run began with; checks after `it_has_begun` may rely on it."""
         return pinned.read(self.status)
+
+    @property
+    def attempt(self) -> Attempt:
+        """Return the current attempt, whose cluster it is; only a run with a cluster has any use for it."""
+        return Attempt(self.run, self.pinned, self.status["attempt"])
 
     @property
     def wish(self) -> stopping.Wish | None:

@@ -33,11 +33,15 @@ def clean_up(run: Manifest, seen: ObservedRun, now: datetime) -> Plan:
 
 def leftovers(seen: ObservedRun, now: datetime, *, under_way: bool) -> Plan:
     """Return what to do about clusters whose attempt is over."""
-    current = () if under_way else (seen.autoscaler, seen.cluster)
-    dask = [each for each in (*current, *seen.earlier) if each]
+    dask = [*(() if under_way else cluster_objects(seen)), *seen.earlier]
     blocked, left = stuck_finalizers(dask, now)
     gone = tuple(Ref.of(each) for each in dask if not _dying(each))
     return Plan(delete=gone, unblock=blocked, again_after=left)
+
+
+def cluster_objects(seen: ObservedRun) -> tuple[Manifest, ...]:
+    """Return what we have made for the cluster of the current attempt."""
+    return (*(each for each in (seen.autoscaler, seen.cluster) if each), *seen.services, *seen.workers)
 
 
 def _looked_at(run: Manifest) -> dict[str, Any] | None:

@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..api import labels
-from . import names, patching, pods
-from .runner_pod import code_mount
+from . import dask_health, names
+from .clusters import Counts, Provider
+from .dask_specs import DASK_COMPONENT, HTTP_PORT, SCHEDULER_PORT, scheduler_spec, worker_spec
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ..api import wire
+    from ..api.flow_deployment import DaskKubernetesEnvironment
     from ..api.settings import Settings
+    from .clusters import Attempt
     from .pinned import Pinned
-    from .types import Manifest
+    from .types import Manifest, ObservedRun
 
 API_VERSION = "kubernetes.dask.org/v1"
-DASK_COMPONENT = "dask.org/component"
-SCHEDULER_PORT, HTTP_PORT = 8786, 8787
 
-# Without the API routes (off by default) the autoscaler falls back to pickle RPC, and then to killing workers
-# last-in-first-out. The routes below are distributed's defaults, plus distributed.http.scheduler.api.
-_ROUTES = [
-    "distributed.http.scheduler.prometheus",
-    "distributed.http.scheduler.info",
-    "distributed.http.scheduler.json",
-    "distributed.http.health",
-    "distributed.http.proxy",
-    "distributed.http.statics",
-    "distributed.http.scheduler.api",
-]
+
+class DaskClusters(Provider):
+    """dask-kubernetes makes scheduler and workers, and its autoscaler scales them."""
+
+    def children(self, of: Attempt, settings: Settings) -> list[Manifest]:
+        """Return the DaskCluster, and the DaskAutoscaler unless the number of workers is fixed."""
+        cluster = dask_cluster(of.run, of.pinned, of.number, settings)
+        if of.dask.min_workers == of.dask.max_workers:
+            return [cluster]
+        return [cluster, dask_autoscaler(of.run, of.pinned, of.number)]
+
+    def executor(self, of: Attempt) -> wire.ExecutorSpec:
+        """Return what the runner is told."""
+        return {
+            "kind": "Dask",
+            "address": f"tcp://{of.scheduler_host}:{SCHEDULER_PORT}",
+            "minWorkers": of.dask.min_workers,
+            "connectTimeoutSeconds": of.pinned.pre_running_deadline,
+        }
+
+    def usable(self, seen: ObservedRun, wanted: DaskKubernetesEnvironment, now: datetime) -> bool:  # noqa: ARG002
+        """Return whether the flow can begin: a scheduler that is ready, and a worker unless none was asked for."""
+        return dask_health.usable(seen, wanted)
+
+    def count(self, seen: ObservedRun, wanted: DaskKubernetesEnvironment, now: datetime) -> Counts:  # noqa: ARG002
+        """Return how many workers there should be and are."""
+        ready = sum(map(dask_health.is_ready, dask_health.workers(seen)))
+        return Counts(desired=dask_health.count_deployments(seen), ready=ready)
 
 
 def dask_cluster(run: Manifest, pinned: Pinned, attempt: int, settings: Settings) -> Manifest:
@@ -90,85 +110,4 @@ def _metadata(run: Manifest, name: str, attempt: int) -> Manifest:
         # dask-kubernetes copies these to every Deployment, Service and pod of the cluster.
         "labels": names.run_labels(meta["name"], meta["uid"], attempt, labels.DASK),
         "ownerReferences": [names.owner("FlowRun", meta["name"], meta["uid"])],
-    }
-
-
-def scheduler_spec(pinned: Pinned, settings: Settings) -> Manifest:
-    """Return the scheduler's PodSpec: what the user wrote, and the rest filled in."""
-    assert pinned.dask is not None, "only a daskKubernetes run has a cluster"  # noqa: S101
-    routes = "[" + ",".join(f"'{each}'" for each in _ROUTES) + "]"
-    container = {
-        "name": "scheduler",
-        # Not `dask scheduler`: its command line costs 0.4 s of CPU before it begins, in every pod.
-        "command": ["python3", "-m", "distributed.cli.dask_scheduler"],
-        "args": ["--port", str(SCHEDULER_PORT), "--dashboard-address", f":{HTTP_PORT}"],
-        "env": pods.environment({"DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES": routes}),
-        "ports": [
-            {"name": "tcp-comm", "containerPort": SCHEDULER_PORT, "protocol": "TCP"},
-            {"name": "http-dashboard", "containerPort": HTTP_PORT, "protocol": "TCP"},
-        ],
-        "readinessProbe": {
-            "httpGet": {"port": "http-dashboard", "path": "/health"},
-            "periodSeconds": 1,
-            "failureThreshold": 30,
-        },
-        "resources": settings.dask.scheduler_resources or None,
-    }
-    return _filled(pinned.dask.scheduler_spec, container, pinned)
-
-
-def worker_spec(pinned: Pinned, settings: Settings) -> Manifest:
-    """Return a worker's PodSpec: what the user wrote, and the rest filled in."""
-    assert pinned.dask is not None, "only a daskKubernetes run has a cluster"  # noqa: S101
-    container = {
-        "name": "worker",
-        "command": ["python3", "-m", "distributed.cli.dask_worker"],
-        # The name must be the Deployment's: retirement deletes the Deployment of that name.
-        "args": [
-            "--name", "$(DASK_WORKER_NAME)",
-            "--nthreads", "1",
-            "--no-nanny",  # the kubelet is the nanny: one process a pod, and half a second less
-            "--no-dashboard",
-            "--death-timeout", "60",
-        ],
-        "resources": settings.dask.worker_resources or None,
-    }  # fmt: skip
-    return _filled(pinned.dask.worker_spec, container, pinned)
-
-
-def _filled(wanted: Manifest | None, default: Manifest, pinned: Pinned) -> Manifest:
-    """Return the user's PodSpec with image and variables set, and what it leaves out filled from ours."""
-    spec: dict[str, Any] = copy.deepcopy(wanted) if wanted else {}
-    containers: list[Manifest] = spec.get("containers") or [{}]
-    first = containers[0]
-    volumes, mounts = code_mount(pinned)
-    ours = pods.environment({**pods.HOME, **pinned.tick_variables})
-    filled = {
-        **{key: value for key, value in default.items() if value is not None},
-        "imagePullPolicy": "IfNotPresent",
-        "securityContext": pods.container_security(),
-        "workingDir": "/tmp",  # noqa: S108
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        **first,
-        "image": pinned.image,
-        "env": patching.variables(
-            patching.variables(first.get("env"), pinned.runner.get("env", ())), [*ours, *default.get("env", ())]
-        ),
-        "volumeMounts": patching.mounts(
-            first.get("volumeMounts"),
-            [{"name": "tmp", "mountPath": "/tmp"}, *mounts],  # noqa: S108
-        ),
-    }
-    secrets = patching.pull_secrets(spec.get("imagePullSecrets"), pinned.pull_secrets)
-    return {
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": 5,
-        "securityContext": pods.pod_security(),
-        **({"nodeSelector": pinned.runner["nodeSelector"]} if pinned.runner.get("nodeSelector") else {}),
-        **({"tolerations": pinned.runner["tolerations"]} if pinned.runner.get("tolerations") else {}),
-        **spec,
-        **({"imagePullSecrets": secrets} if secrets else {}),
-        "containers": [filled, *containers[1:]],
-        "volumes": patching.volumes(spec.get("volumes"), [{"name": "tmp", "emptyDir": {}}, *volumes]),
     }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import diagnosis
-from .dask_cluster import DASK_COMPONENT
+from .dask_specs import DASK_COMPONENT
 from .times import seconds_since
 
 if TYPE_CHECKING:
@@ -40,14 +40,11 @@ def is_ready(pod: Manifest) -> bool:
     return ready and not pod["metadata"].get("deletionTimestamp")
 
 
-def count_workers(status: dict[str, Any], seen: ObservedRun) -> None:
-    """Write the counts of workers into a status: desired are the workers' Deployments, one a worker."""
-    old: dict[str, Any] = status.get("workers") or {}
-    desired = sum(
+def count_deployments(seen: ObservedRun) -> int:
+    """Return how many workers dask-kubernetes is to keep: one Deployment each."""
+    return sum(
         1 for each in seen.dask_deployments if _role(each) == "worker" and not each["metadata"].get("deletionTimestamp")
     )
-    ready = sum(map(is_ready, workers(seen)))
-    status["workers"] = {**old, "desired": desired, "ready": ready, "peak": max(ready, old.get("peak", 0))}
 
 
 def usable(seen: ObservedRun, wanted: DaskKubernetesEnvironment) -> bool:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import labels
 from . import diagnosis, finalizers, names, patching, pods
-from .runner_pod import code_mount, hooks_container, runner_name, variables
+from .code import code_mount
+from .runner_pod import hooks_container, runner_name, variables
 
 if TYPE_CHECKING:
     from ..api.flow_deployment import Diagnosis

@@ -41,6 +41,17 @@ def dask_cluster(run: str, uid: str, attempt: int) -> str:
     return f"r{head}{tail}" if not head[:1].isalpha() else f"{head}{tail}"
 
 
+def scheduler_service(run: str, uid: str, attempt: int) -> str:
+    """Return the name of the Service of a scheduler, whoever makes it."""
+    return f"{dask_cluster(run, uid, attempt)}-scheduler"
+
+
+def worker_pod(run: str, uid: str, attempt: int, index: int) -> str:
+    """Return the name of a worker pod of one attempt of one run."""
+    tail = f"-{short_uid(uid)}-{attempt}-w{index}"
+    return _cut(run.replace(".", "-"), MAX_POD - len(tail)) + tail
+
+
 def build_child(deployment: str, role: str, inputs: str, attempt: int = 0) -> str:
     """Return the name of a deployment's code ConfigMap, builder pod or check pod for some inputs."""
     tail = f"-{role}-{inputs[:10]}" + (f"-{attempt}" if attempt else "")
@@ -76,6 +87,11 @@ def run_labels(run: str, uid: str, attempt: int, component: str) -> dict[str, st
         labels.RUN_UID: uid,
         labels.ATTEMPT: str(attempt),
     }
+
+
+def run_selector(uid: str, attempt: int, component: str) -> dict[str, str]:
+    """Return the labels by which some children of one attempt are found."""
+    return {labels.RUN_UID: uid, labels.ATTEMPT: str(attempt), labels.COMPONENT: component}
 
 
 def deployment_labels(deployment: str, uid: str, inputs: str, component: str) -> dict[str, str]:

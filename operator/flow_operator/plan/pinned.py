@@ -20,6 +20,7 @@ from ..api.flow_deployment import (
 )
 from . import build, diagnosis, names
 from .inputs import flow_ref, pull_secrets
+from .providers import chosen
 from .times import stamp
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def pin(
     status = deployment["status"]
     target = build.Target.of(deployment)
     flow = status["flow"]
-    environment = effective_environment(spec, flow)
+    environment = _with_provider(effective_environment(spec, flow), settings)
     return {
         "image": status["image"],
         "parameters": {**spec.parameters, **(run.parameters or {})},
@@ -139,6 +140,11 @@ def pin(
             **_code(target, status, spec),
         },
     }
+
+
+def _with_provider(environment: Environment, settings: Settings) -> Environment:
+    dask = environment.dask_kubernetes
+    return environment.model_copy(update={"dask_kubernetes": chosen(dask, settings)}) if dask else environment
 
 
 def _bounds(run: FlowRunSpec) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from . import (
 )
 from .case import Case
 from .conditions import Conditions, announcements, find, is_true
-from .dask_cluster import dask_autoscaler, dask_cluster
+from .providers import provider_of
 from .runner_pod import HOOKS, runner_pod
 from .schedule import tick_of
 from .times import seconds_since, stamp
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..api.settings import Settings
+    from .clusters import Counts
 
 # Seconds a problem may last before it ends the attempt: longer than a slow registry, shorter than a night.
 PULL_PATIENCE = 60.0
@@ -79,6 +80,8 @@ def decide(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) 
         delete=(*case.delete, *leftovers.delete),
         unblock=leftovers.unblock,
         release=() if over else finalizers.done_with({**run, "status": new}, seen),
+        ask=case.ask,
+        retire=case.retire,
         announce=(*case.announce, *announcements(old, new)),
         again_after=case.again_after,
     )
@@ -162,7 +165,8 @@ def it_has_begun(case: Case) -> bool:
     case.status.update(pinned.pin(deployment, case.spec, case.settings, tick_of(case.run)))
     if wrong := pinned.wrong_parameters(deployment["status"]["flow"], case.status["parameters"]):
         return attempts.failed(case, wrong)
-    if case.pinned.dask and not case.settings.dask_operator.present:
+    dask = case.pinned.dask
+    if dask and dask.provider == "DaskCluster" and not case.settings.dask_operator.present:
         return attempts.failed(
             case, dask_health.no_controller("The chart was installed with daskOperator.present=false.")
         )
@@ -183,7 +187,7 @@ def it_tries_again(case: Case) -> bool:
         return True
     attempts.begin(case, case.status["attempt"] + 1)
     case.seen = replace(case.seen, runner=None, runner_gone=False, job=None, cluster=None, autoscaler=None)
-    case.seen = replace(case.seen, dask_pods=(), dask_deployments=())
+    case.seen = replace(case.seen, dask_pods=(), dask_deployments=(), services=(), workers=(), heard=None)
     return False
 
 
@@ -243,14 +247,13 @@ def children_are_made(case: Case) -> bool:
     if pins.job:
         return _job_is_made(case)
     wanted: list[Manifest] = []
-    if pins.dask and case.seen.cluster is None and case.seen.runner is None:
-        wanted.append(dask_cluster(case.run, pins, attempt, case.settings))
-    scales = pins.dask and pins.dask.min_workers < pins.dask.max_workers
-    if scales and case.seen.autoscaler is None and case.seen.runner is None:
-        wanted.append(dask_autoscaler(case.run, pins, attempt))
     if case.seen.runner is None:
         if case.seen.runner_gone or case.conditions.status(words.STARTED) is not None:
             return attempts.failed(case, _lost(case))
+        if cluster := provider_of(pins):
+            there = {(each["kind"], each["metadata"]["name"]) for each in clean_up.cluster_objects(case.seen)}
+            children = cluster.children(case.attempt, case.settings)
+            wanted += [each for each in children if (each["kind"], each["metadata"]["name"]) not in there]
         # Last: where the pod is, everything it needs was made.
         wanted.append(runner_pod(case.run, _with_the_time_left(case), attempt, case.settings))
     case.create = tuple(wanted)
@@ -300,12 +303,13 @@ def _wait_or_fail(case: Case, why: Diagnosis, patience: float | None = None) -> 
 
 def the_cluster_is_healthy(case: Case) -> bool:
     """Scheduler and workers run, or may still come to."""
-    if case.pinned.dask is None or case.main_ended:
+    cluster, dask = provider_of(case.pinned), case.pinned.dask
+    if cluster is None or dask is None or case.main_ended:
         return False
-    dask_health.count_workers(case.status, case.seen)
-    if why := dask_health.broken(case.seen):
+    _count_workers(case, cluster.count(case.seen, dask, case.now))
+    if why := cluster.broken(case.seen):
         return attempts.failed(case, why)
-    if why := dask_health.waiting(case.seen, case.now):
+    if why := cluster.waiting(case.seen, case.now):
         patience = PULL_PATIENCE if why.reason == "ImagePullFailed" else None
         if case.conditions.status(words.STARTED) is None:
             return _wait_or_fail(case, why, patience)
@@ -313,6 +317,31 @@ def the_cluster_is_healthy(case: Case) -> bool:
         case.status["diagnosis"] = why.to_wire()
     elif case.conditions.status(words.STARTED) is not None:
         case.status.pop("diagnosis", None)
+    return False
+
+
+def _count_workers(case: Case, counts: Counts) -> None:
+    old: dict[str, Any] = case.status.get("workers") or {}
+    peak = max(counts.ready, old.get("peak", 0))
+    case.status["workers"] = {**old, "desired": counts.desired, "ready": counts.ready, "peak": peak}
+
+
+def the_cluster_fits(case: Case) -> bool:
+    """Its scheduler is listened to, and there are as many workers as it would like, within their bounds."""
+    cluster, pod = provider_of(case.pinned), case.seen.runner
+    if cluster is None or pod is None or case.main_ended or verdict.began(pod) is None:
+        return False
+    case.ask = cluster.ask(case.attempt, pod)
+    change = cluster.change(case.attempt, case.settings, case.seen, case.now)
+    case.create, case.delete, case.retire = change.create, change.delete, change.retire
+    if change.again_after is not None:
+        case.look_again(change.again_after)
+    if case.seen.refused and change.create:
+        why = diagnosis.refused(f"FlowRun {case.run['metadata']['name']}", case.seen.refused)
+        if case.conditions.status(words.STARTED) is None:
+            return _wait_or_fail(case, why)
+        case.status["diagnosis"] = why.to_wire()
+        case.look_again(10.0)
     return False
 
 
@@ -326,7 +355,8 @@ def the_runner_has_started(case: Case) -> bool:
         return _not_started(case, pod)
     if job:
         case.status["pod"] = pod["metadata"]["name"]
-    if case.pinned.dask and not case.main_ended and not dask_health.usable(case.seen, case.pinned.dask):
+    cluster, dask = provider_of(case.pinned), case.pinned.dask
+    if cluster and dask and not case.main_ended and not cluster.usable(case.seen, dask, case.now):
         # The runner's process is there and waits; the flow has not begun.
         return _wait_until_late(case, pod)
     if case.conditions.status(words.STARTED) != "True":
@@ -438,6 +468,7 @@ CHECKS = (
     it_tries_again,  # the last attempt is over, and it is time for the next
     children_are_made,  # cluster and runner pod exist
     the_cluster_is_healthy,  # scheduler and workers run, or may still come to
+    the_cluster_fits,  # as many workers as its scheduler would like
     the_runner_has_started,  # the flow's container runs, or has run
     it_has_ended,  # and there is a verdict
 )

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 from ..api import labels, wire
 from . import finalizers, names, pods
+from .clusters import Attempt
+from .code import code_mount
+from .providers import provider_of
 
 if TYPE_CHECKING:
     from ..api.settings import Settings
@@ -30,6 +33,7 @@ def runner_pod(run: Manifest, pinned: Pinned, attempt: int, settings: Settings) 
     if pinned.hooks:
         volumes = [*volumes, {"name": "hooks", "emptyDir": {}}]
     resources = pinned.runner.get("resources") or settings.runner.resources or None
+    cluster = provider_of(pinned)
     main = pods.container(
         name=MAIN,
         image=pinned.image,
@@ -37,6 +41,7 @@ def runner_pod(run: Manifest, pinned: Pinned, attempt: int, settings: Settings) 
         env=[*env, *aws] if (aws := aws_variables(pinned)) else env,
         mounts=[*mounts, *([_HOOKS_MOUNT] if pinned.hooks else [])],
         resources=resources,
+        **(cluster.runner_container() if cluster else {}),
     )
     return pods.pod(
         name=runner_name(run, attempt),
@@ -53,6 +58,7 @@ def runner_pod(run: Manifest, pinned: Pinned, attempt: int, settings: Settings) 
         serviceAccountName=account,
         automountServiceAccountToken=bool(account),
         activeDeadlineSeconds=pinned.bounds.get("activeDeadlineSeconds"),
+        **(cluster.runner_spec(Attempt(run, pinned, attempt)) if cluster else {}),
     )
 
 
@@ -122,15 +128,8 @@ def _of_secret(secret: str, name: str, *, optional: bool = False) -> Manifest:
 
 
 def _executor(run: Manifest, pinned: Pinned, attempt: int) -> wire.ExecutorSpec:
-    meta = run["metadata"]
-    if pinned.dask:
-        cluster = names.dask_cluster(meta["name"], meta["uid"], attempt)
-        return {
-            "kind": "Dask",
-            "address": f"tcp://{cluster}-scheduler.{meta['namespace']}.svc:8786",
-            "minWorkers": pinned.dask.min_workers,
-            "connectTimeoutSeconds": pinned.pre_running_deadline,
-        }
+    if cluster := provider_of(pinned):
+        return cluster.executor(Attempt(run, pinned, attempt))
     remote = pinned.environment.remote
     if remote is None:
         return {"kind": "Local"}
@@ -140,16 +139,6 @@ def _executor(run: Manifest, pinned: Pinned, attempt: int) -> wire.ExecutorSpec:
     address = str(kwargs.pop("address", ""))
     patience = min(CONNECT_PATIENCE, pinned.pre_running_deadline)
     return {"kind": "Dask", "address": address, "kwargs": kwargs, "connectTimeoutSeconds": patience}
-
-
-def code_mount(pinned: Pinned) -> tuple[list[Manifest], list[Manifest]]:
-    """Return volumes and mounts of the code: none where it is in the image."""
-    if not pinned.code:
-        return [], []
-    return (
-        [pods.config_map_volume("code", pinned.code)],
-        [{"name": "code", "mountPath": wire.FLOWS_DIR, "readOnly": True}],
-    )
 
 
 def hooks_container(pinned: Pinned, env: list[Manifest], mounts: list[Manifest]) -> Manifest:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 Manifest = dict[str, Any]
 
@@ -39,12 +40,34 @@ class Announcement:
 
 
 @dataclass(frozen=True)
+class Ask:
+    """A scheduler to listen to."""
+
+    address: str  # of its HTTP server
+    target: bool  # whether how many workers it would like is of interest
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a run's scheduler has said. Nobody knows more of it than this."""
+
+    since: datetime  # it has been asked
+    at: datetime | None = None  # it last answered
+    workers: frozenset[str] = frozenset()  # names of those that have registered
+    target: int | None = None  # workers it would like
+    most_wanted: int | None = None  # the highest target in the last seconds; None: not listened to for long enough
+    retired: frozenset[str] = frozenset()  # names of those that it has let go for us
+
+
+@dataclass(frozen=True)
 class Plan:
     """What to do about one object: tell first, then do. Every part may be repeated without harm."""
 
     status: Manifest | None = None  # the whole new status; None: leave it
     create: tuple[Manifest, ...] = ()
     delete: tuple[Ref, ...] = ()
+    ask: Ask | None = None  # a scheduler to listen to from now on; None: to none
+    retire: int = 0  # workers that it is asked to let go
     unblock: tuple[Ref, ...] = ()  # take the finalizers off: their owner is gone
     hold: str = ""  # a finalizer to put on the object itself, before anything is created
     release: tuple[Ref, ...] = ()  # take our finalizers off: what they waited for is done
@@ -67,6 +90,9 @@ class ObservedRun:
     earlier: tuple[Manifest, ...] = ()  # clusters of earlier attempts that are not gone yet
     dask_pods: tuple[Manifest, ...] = ()  # of the current attempt, as all that follows
     dask_deployments: tuple[Manifest, ...] = ()
+    services: tuple[Manifest, ...] = ()  # of the scheduler, where it is ours
+    workers: tuple[Manifest, ...] = ()  # worker pods that are the run's own
+    heard: Heard | None = None  # what the scheduler has said
     refused: str | None = None  # why the API server refused a child of ours
     replaced_by: str | None = None  # a later run of its schedule that wants it cancelled
     replaces: str | None = None  # an earlier one that has not ended yet

@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 
 from flow_operator.controller.store import key_of
+from flow_operator.plan.types import Heard
 from tests.support import makers as m
 from tests.support.condition_rules import violations
 from tests.support.world import RUN, World
 
 Manifest = dict[str, Any]
-DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4}}
+DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4, "provider": "DaskCluster"}}
+PODS = {"daskKubernetes": {"minWorkers": 2, "maxWorkers": 4, "provider": "Pods"}}
+KINDS = pytest.mark.parametrize("environment", [None, DASK, PODS], ids=["remote", "dask-cluster", "dask-pods"])
 
 
 async def life(world: World) -> None:
@@ -54,7 +57,7 @@ async def test_an_idle_run_costs_nothing() -> None:
     assert len(world.kube.calls) == before
 
 
-@pytest.mark.parametrize("environment", [None, DASK], ids=["remote", "dask"])
+@KINDS
 async def test_a_crash_after_any_write_changes_nothing_about_the_end(environment: Manifest | None) -> None:
     for number in range(1, 30):
         world = a_world(environment=environment)
@@ -64,8 +67,8 @@ async def test_a_crash_after_any_write_changes_nothing_about_the_end(environment
         assert world.run["status"]["result"] == 285
         assert world.run["status"]["attempt"] == 1
         assert not violations(world.run)
-        assert len([each for each in world.kube.calls if each == "create Pod"]) == 1, "one runner, made once"
-        left = [kind for kind, _ in world.kube.objects if kind.startswith("Dask")]
+        assert len([each for each in world.kube.calls if each == "create Pod"]) == _pods(environment), "each made once"
+        left = [kind for kind, _ in world.kube.objects if kind.startswith(("Dask", "Service"))]
         assert not left, "nothing is leaked"
         if world.kube.crash_after is not None:
             assert number > 4, "the crash found writes to follow"
@@ -73,11 +76,53 @@ async def test_a_crash_after_any_write_changes_nothing_about_the_end(environment
     raise AssertionError("a run writes without end")
 
 
-async def test_the_verdict_is_written_before_the_cluster_goes() -> None:
-    world = a_world(environment=DASK)
+def _pods(environment: Manifest | None) -> int:
+    """Return how many pods of a run the operator makes itself: the runner, and workers where they are its own."""
+    return 3 if environment is PODS else 1
+
+
+@pytest.mark.parametrize(("environment", "kind"), [(DASK, "DaskCluster"), (PODS, "Service")])
+async def test_the_verdict_is_written_before_the_cluster_goes(environment: Manifest, kind: str) -> None:
+    world = a_world(environment=environment)
     await life(world)
     told = world.kube.calls.index("replace_status FlowRun Succeeded")
-    assert told < world.kube.calls.index("delete DaskCluster")
+    assert told < world.kube.calls.index(f"delete {kind}")
+
+
+async def test_of_a_run_with_workers_of_its_own_nothing_is_left_but_the_runner() -> None:
+    world = a_world(environment=PODS)
+    await life(world)
+    assert sorted(kind for kind, _ in world.kube.objects if kind != "Event") == ["FlowDeployment", "FlowRun", "Pod"]
+
+
+async def test_a_count_of_workers_is_not_written_every_second() -> None:
+    world = a_world(environment=PODS)
+    await world.settle()
+    world.kubelet(m.running)
+    listener = Registered()
+    world.reconciler._listener = listener  # type: ignore[assignment]
+    for second in range(2, 12):
+        world.seconds = second
+        listener.workers = frozenset({f"squares-1-11111111-1-w{index}" for index in range(1 + second % 2)})
+        await world.step()
+    writes = [each for each in world.kube.calls if each == "replace_status FlowRun Running"]
+    assert 2 <= len(writes) <= 4
+    world.seconds = 20
+    await world.step()
+    assert world.run["status"]["workers"] == {"desired": 2, "ready": 2, "peak": 2}
+
+
+class Registered:
+    """A listener that has just heard of some workers."""
+
+    workers: frozenset[str] = frozenset()
+
+    def heard(self, _key: Any) -> Heard:
+        """Return what the scheduler has said."""
+        return Heard(m.NOW, m.NOW, self.workers, target=2)
+
+    def listen(self, *_: Any) -> None:
+        """Listen already."""
 
 
 async def test_a_child_that_is_there_already_is_adopted_if_it_is_ours() -> None:
@@ -167,7 +212,7 @@ async def cancelled_life(world: World, when: str, how: str = "Graceful") -> None
     await world.settle()
 
 
-@pytest.mark.parametrize("environment", [None, DASK], ids=["remote", "dask"])
+@KINDS
 @pytest.mark.parametrize("when", ["pending", "setting up", "running"])
 @pytest.mark.parametrize("how", ["Graceful", "Now"])
 async def test_a_cancelled_run_ends_the_same_after_a_crash_at_any_write(
@@ -179,9 +224,10 @@ async def test_a_cancelled_run_ends_the_same_after_a_crash_at_any_write(
         await cancelled_life(world, when, how)
         assert world.run["status"]["phase"] == "Cancelled"
         assert not violations(world.run)
-        assert not [kind for kind, _ in world.kube.objects if kind.startswith("Dask")], "nothing is leaked"
-        assert world.kube.calls.count("create Pod") == (0 if when == "pending" else 1)
-        assert world.kube.calls.count("delete Pod") <= 1
+        left = [kind for kind, _ in world.kube.objects if kind.startswith(("Dask", "Service"))]
+        assert not left, "nothing is leaked"
+        assert world.kube.calls.count("create Pod") == (0 if when == "pending" else _pods(environment))
+        assert world.kube.calls.count("delete Pod") <= _pods(environment)
         if world.kube.crash_after is not None:
             return
     raise AssertionError("a cancelled run writes without end")

@@ -17,7 +17,7 @@ from tests.support.decided import decided
 
 Manifest = dict[str, Any]
 DRAINED = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "drained"}]
-DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4}}
+DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4, "provider": "DaskCluster"}}
 
 
 def decide(run: Manifest, seen: ObservedRun, after: float = 2) -> Plan:
@@ -376,7 +376,7 @@ class TestDask:
         assert [each["kind"] for each in plan.create] == ["DaskCluster", "DaskAutoscaler", "Pod"]
 
     def test_a_cluster_of_a_fixed_size_has_no_autoscaler(self) -> None:
-        fixed = {"daskKubernetes": {"minWorkers": 2, "maxWorkers": 2}}
+        fixed = {"daskKubernetes": {"minWorkers": 2, "maxWorkers": 2, "provider": "DaskCluster"}}
         _, plan = begun(m.a_ready_deployment(environment=fixed))
         assert [each["kind"] for each in plan.create] == ["DaskCluster", "Pod"]
         assert plan.create[0]["spec"]["worker"]["replicas"] == 2
