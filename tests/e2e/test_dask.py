@@ -1,96 +1,215 @@
-"""The real Dask cluster of a run: scaled by the autoscaler under load, restricted, gone at the end."""
+"""The real cluster of a run: scaled under load and back without a loss, restricted, gone at the end.
+
+All runs go on at the same time; each test waits for its own.
+"""
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import time
 from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
 
 import pytest
 
 from tests.support import recorder
-from tests.support.cluster import deployment, eventually, reason, run
+from tests.support.cluster import CONTEXT, deployment, eventually, kubectl, reason, run
 
 if TYPE_CHECKING:
-    from tests.support.cluster import Namespace
+    from tests.support.cluster import Manifest, Namespace
 
 pytestmark = pytest.mark.alone  # the workers want both cores
 
-LOAD = (
+FLOW = (
     recorder.CLIENT
     + """
-import time
+import hashlib, os, time
 import dask
+from distributed import get_client
 from flow_operator import flow
 from flow_operator.environments import DaskKubernetesEnvironment
 
-def busy(i):
-    end = time.monotonic() + 0.4
+def busy(i, seconds=0.3):
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         pass
     return i
 
-@flow(name="load", environment=DaskKubernetesEnvironment(
+def unique(i):
+    busy(i)
+    data = os.urandom(200_000)  # made again it would be another
+    return data, hashlib.sha256(data).hexdigest()
+
+def digest(pair):
+    return pair[1]
+
+def workers():
+    return len(get_client().scheduler_info(n_workers=-1)["workers"])
+
+def until(true, limit=60):
+    end = time.monotonic() + limit
+    while not true():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{workers()} workers")
+        time.sleep(0.2)
+
+def die(dask_scheduler=None):
+    os._exit(3)
+
+@flow(environment=DaskKubernetesEnvironment(
     min_workers=1, max_workers=3, on_start=lambda: record("on_start"), on_exit=lambda: record("on_exit")))
-def flow(tasks: int = 120):
+def flow(what: str = "load", count: int = 60):
     record("flow")
-    total = sum(dask.compute(*[dask.delayed(busy)(i) for i in range(tasks)]))
-    record("flow_end")
-    return total
+    client = get_client()
+    if what == "load":
+        kept = client.map(unique, range(count), pure=False)
+        digests = client.gather(client.map(digest, kept))
+        most = workers()
+        until(lambda: workers() == 1)  # those that went had data that nobody else had
+        pairs = client.gather(kept)
+        right = [hashlib.sha256(data).hexdigest() for data, _ in pairs]
+        record("flow_end", most=most)
+        return {"most": most, "lost": sum(a != b for a, b in zip(right, digests))}
+    if what == "lose the scheduler":
+        client.run_on_scheduler(die)
+        return client.submit(busy, 1).result()
+    if what == "hold":
+        futures = [client.submit(busy, i, 0.5, pure=False) for i in range(count)]
+        record("holding")
+        return sum(client.gather(futures))
+    if what == "need memory":
+        return client.submit(lambda: len(bytearray(2**30))).result()
+    return sum(dask.compute(*[dask.delayed(busy)(i) for i in range(count)]))
 """
 )
+SMALL = {"requests": {"cpu": "50m", "memory": "128Mi"}}
+
+
+def environment(least: int, most: int, *, provider: str | None = None, **container: Any) -> Manifest:
+    spec = {"containers": [{"resources": SMALL, **container}]}
+    found: Manifest = {"minWorkers": least, "maxWorkers": most, "workerSpec": spec}
+    return {"environment": {"daskKubernetes": {**found, "provider": provider} if provider else found}}
+
+
+NO_LICENCE = ["python3", "-c", "import sys; sys.exit('no licence')"]
+DEPLOYMENTS = {
+    "load": environment(1, 3),
+    "from-none": environment(0, 1),
+    "fixed": environment(1, 1),
+    "crashing": environment(1, 1, command=NO_LICENCE),
+    "greedy": environment(1, 1, resources={**SMALL, "limits": {"memory": "256Mi"}}),
+    "cluster": environment(1, 1, provider="DaskCluster"),
+}
+RUNS = {
+    "load": ("load", {}),
+    "from-none": ("from-none", {"what": "add", "count": 3}),
+    "killed-worker": ("fixed", {"what": "hold", "count": 24}),
+    "lost-scheduler": ("fixed", {"what": "lose the scheduler"}),
+    "crashing": ("crashing", {}),
+    "greedy": ("greedy", {"what": "need memory"}),
+    "cluster": ("cluster", {"what": "hold", "count": 24}),
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def deployments(namespace: Namespace) -> None:
-    namespace.apply(deployment("load", LOAD))
-    namespace.wait_ready("load")
+def runs(namespace: Namespace) -> None:
+    namespace.apply(*(deployment(name, FLOW, **spec) for name, spec in DEPLOYMENTS.items()))
+    namespace.apply(*(run(name, of, parameters=parameters) for name, (of, parameters) in RUNS.items()))
 
 
-def test_workers_grow_by_the_autoscaler_compute_and_go(namespace: Namespace) -> None:
-    namespace.apply(run("load", "load"))
+def test_a_killed_worker_is_replaced_and_the_result_is_right(namespace: Namespace) -> None:
+    eventually(lambda: recorder.names(namespace, "killed-worker"), lambda seen: "holding" in seen, 90, "tasks")
+    (worker,) = namespace.list("pods", "flow-operator.io/run=killed-worker,dask.org/component=worker")
+    time.sleep(1)
+    namespace.delete("pod", worker["metadata"]["name"], "--grace-period=0", "--force")
+    done = namespace.wait_run("killed-worker", within=90)
+    assert done["status"]["result"] == sum(range(24)), done["status"]
+    assert len(done["status"]["workers"]["computed"]) == 2
+
+
+def test_the_dashboard_is_reached_by_port_forward(namespace: Namespace) -> None:
     namespace.wait_phase("load", "Running", within=60)
-    counts: list[int] = []
+    (service,) = namespace.list("services", "flow-operator.io/run=load")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = ["kubectl", "--context", CONTEXT, "-n", namespace.name, "port-forward"]
+    forward = subprocess.Popen([*command, f"service/{service['metadata']['name']}", f"{port}:8787"])
+    try:
+        assert eventually(lambda: _fetch(f"http://127.0.0.1:{port}/health"), bool, 20, "the scheduler's page") == "ok"
+    finally:
+        forward.kill()
+        forward.wait()
 
-    def finished() -> dict[str, Any]:
-        found = namespace.get("flowrun", "load")
-        counts.append(found.get("status", {}).get("workers", {}).get("ready", 0))
-        return found
 
-    done = eventually(
-        finished, lambda seen: seen.get("status", {}).get("phase") in ("Succeeded", "Failed"), 150, "the load"
-    )
+def _fetch(url: str) -> str:
+    try:
+        with urlopen(url, timeout=3) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return ""
+
+
+def test_a_cluster_that_exists_is_used_by_its_address(namespace: Namespace) -> None:
+    eventually(lambda: recorder.names(namespace, "cluster"), lambda seen: "holding" in seen, 60, "a cluster")
+    (service,) = namespace.list("services", "flow-operator.io/run=cluster")
+    address = f"tcp://{service['metadata']['name']}.{namespace.name}.svc:8786"
+    remote = {"remote": {"executor": "Dask", "executorKwargs": {"address": address}}}
+    namespace.apply(deployment("guest", FLOW, environment=remote))
+    namespace.apply(run("guest", "guest", parameters={"what": "add", "count": 3}))
+    done = namespace.wait_run("guest", within=60)
+    assert done["status"]["result"] == 3, done["status"]
+    assert "workers" not in done["status"] or done["status"]["workers"]["computed"]
+
+
+def test_dask_kubernetes_is_a_provider_too(namespace: Namespace) -> None:
+    done = namespace.wait_run("cluster", within=60)
+    assert done["status"]["result"] == sum(range(24)), done["status"]
+    assert done["status"]["environment"]["daskKubernetes"]["provider"] == "DaskCluster"
+
+
+def test_workers_come_from_none_with_the_first_tasks(namespace: Namespace) -> None:
+    done = namespace.wait_run("from-none", within=60)
+    assert done["status"]["result"] == 3, done["status"]
+    assert done["status"]["workers"]["peak"] == 1
+
+
+def test_a_lost_scheduler_ends_the_run_with_its_reason(namespace: Namespace) -> None:
+    done = namespace.wait_run("lost-scheduler", within=60)
+    assert reason(done, "Succeeded") == "SchedulerLost", done["status"]
+    assert recorder.names(namespace, "lost-scheduler") == ["on_start", "flow", "on_exit"]
+
+
+def test_workers_grow_under_load_and_go_without_a_loss(namespace: Namespace) -> None:
+    done = namespace.wait_run("load", within=120)
     assert done["status"]["phase"] == "Succeeded", done["status"]
-    assert done["status"]["result"] == sum(range(120))
-    assert done["status"]["workers"]["peak"] >= 2
-    assert max(counts) >= 2
-    assert counts[0] <= 1
-    assert len(done["status"]["workers"]["computed"]) >= 2
+    assert done["status"]["result"] == {"most": 3, "lost": 0}
+    assert done["status"]["workers"]["peak"] == 3
+    assert len(done["status"]["workers"]["computed"]) == 3
     assert recorder.names(namespace, "load") == ["on_start", "flow", "flow_end", "on_exit"]
-    left = "daskclusters,daskautoscalers,daskworkergroups,deployments.apps,services"
-    eventually(
-        lambda: [each["metadata"]["name"] for each in namespace.list(left, "flow-operator.io/run=load")],
-        lambda found: not found,
-        30,
-        "the cluster is gone",
-    )
-
-
-def test_two_runs_have_clusters_of_their_own(namespace: Namespace) -> None:
-    namespace.apply(run("left", "load", parameters={"tasks": 3}), run("right", "load", parameters={"tasks": 4}))
-    assert [namespace.wait_run(name)["status"]["result"] for name in ("left", "right")] == [3, 6]
-    cluster_of = [namespace.get("flowrun", name)["status"]["workers"]["computed"] for name in ("left", "right")]
-    assert not set(cluster_of[0]) & set(cluster_of[1])
 
 
 def test_a_cluster_whose_workers_crash_ends_with_a_reason(namespace: Namespace) -> None:
-    broken = {
-        "daskKubernetes": {
-            "minWorkers": 1,
-            "maxWorkers": 1,
-            "workerSpec": {"containers": [{"command": ["python3", "-c", "import sys; sys.exit('no licence')"]}]},
-        }
-    }
-    namespace.apply(deployment("crashing", LOAD, environment=broken), run("crashing", "crashing"))
-    done = namespace.wait_run("crashing", within=150)
-    assert reason(done, "Succeeded") == "WorkerCrashLoop"
+    done = namespace.wait_run("crashing", within=120)
+    assert reason(done, "Succeeded") == "WorkerCrashLoop", done["status"]
     assert "no licence" in done["status"]["diagnosis"]["message"]
-    namespace.wait_pods_gone("flow-operator.io/run=crashing,app.kubernetes.io/component=dask", within=45)
+
+
+def test_workers_that_need_more_memory_than_they_may_are_named(namespace: Namespace) -> None:
+    done = namespace.wait_run("greedy", within=120)
+    assert reason(done, "Succeeded") == "OutOfMemory", done["status"]
+    assert "256Mi" in done["status"]["diagnosis"]["message"]
+    assert "workerSpec" in done["status"]["diagnosis"]["remedy"]
+
+
+def test_nothing_is_left_but_the_runner_pods(namespace: Namespace) -> None:
+    left = "daskclusters,daskautoscalers,daskworkergroups,deployments.apps,services"
+    eventually(
+        lambda: [each["metadata"]["name"] for each in namespace.list(left, "flow-operator.io/run")],
+        lambda found: not found,
+        30,
+        "the clusters are gone",
+    )
+    namespace.wait_pods_gone("app.kubernetes.io/component=dask", within=45)
+    said = kubectl("-n", namespace.name, "get", "pods", "-l", "flow-operator.io/run", "-o", "name").split()
+    assert len(said) == len(RUNS) + 1

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from flow_operator.plan import patching, pinned
-from flow_operator.plan.dask_cluster import scheduler_spec, worker_spec
+from flow_operator.plan.dask_specs import scheduler_spec, worker_spec
 from tests.support import makers as m
 
 Manifest = dict[str, Any]
