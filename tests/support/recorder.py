@@ -86,3 +86,9 @@ def wait_for(namespace: Namespace, run: str, what: str, within: float = 30) -> l
     """Wait until a run has made a record."""
     found: list[str] = eventually(lambda: names(namespace, run), lambda seen: what in seen, within, f"record {what}")
     return found
+
+
+def add(namespace: Namespace, what: str) -> None:
+    """Write a record of the test's own, for flows that wait for one."""
+    path = f"/api/v1/namespaces/{namespace.name}/pods/recorder:8000/proxy/"
+    kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps({"what": what}))
