@@ -135,7 +135,7 @@ NOT_REASONS = {
     *("True", "False", "Unknown", "Normal", "Warning", "Failed", "Skipped"),
     *("File", "FallbackToLogsOnError", "Never", "Always", "OnFailure", "IfNotPresent", "RuntimeDefault", "Background"),
     *("ALL", "TCP", "HOME", "TMPDIR", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "Local", "LocalDask", "Dask"),
-    *("WorkerLog", "Seconds", "Finished", "Limit", "DisruptionTarget", "Complete", "Job"),
+    *("WorkerLog", "Seconds", "Finished", "Limit", "DisruptionTarget", "Complete", "Job", "Pods", "Service", "None"),
     *("ImportError", "NameError", "AttributeError", "SyntaxError", "IndentationError", "TabError", "Layers", "Docker"),
     *("ModuleNotFoundError", "Refused", "Custom", "FargateTask"),
     *("Allow", "Forbid", "Replace", "Now", "Gi", "Mi"),

@@ -328,7 +328,7 @@ class DaskKubernetesEnvironment(Model):
     provider: Literal["DaskCluster", "Pods"] | None = Field(
         default=None,
         description="Who makes scheduler and workers. DaskCluster: dask-kubernetes. Pods: this operator. "
-        "Default: the operator's choice.",
+        "Default: the chart's dask.provider; DaskCluster where there is a schedulerSpec.",
     )
 
 

@@ -67,8 +67,8 @@ class FlowRunSpec(RunSettings):
 class Workers(Model):
     """Dask workers of a run."""
 
-    desired: int = Field(default=0, description="Workers the autoscaler asks for now.")
-    ready: int = Field(default=0, description="Workers whose pod is ready now.")
+    desired: int = Field(default=0, description="Workers there are to be now.")
+    ready: int = Field(default=0, description="Workers that work now.")
     peak: int = Field(default=0, description="Most workers ready at one time.")
     computed: list[Text] = Field(
         default_factory=list, max_length=64, description="Names of workers that computed something."

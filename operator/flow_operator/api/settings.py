@@ -77,7 +77,7 @@ class DaskOperator(_Setting):
 class DaskSettings(_Setting):
     """Who makes a run's Dask cluster, and its default resources."""
 
-    provider: Literal["DaskCluster", "Pods"] = "DaskCluster"
+    provider: Literal["DaskCluster", "Pods"] = "Pods"
     scheduler_resources: dict[str, Any] = Field(default_factory=dict)
     worker_resources: dict[str, Any] = Field(default_factory=dict)
 

@@ -16,7 +16,7 @@ from tests.support import makers as m
 from tests.support.condition_rules import violations
 
 Manifest = dict[str, Any]
-DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4}}
+DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4, "provider": "DaskCluster"}}
 HOOKED = m.a_ready_deployment(callbacks=("on_exit",))
 RECEIPT = json.dumps({"hooks": [{"name": "on_exit", "state": "Succeeded"}]})
 SUCCEEDED = json.dumps({"state": "Succeeded", "result": 1})

@@ -14,7 +14,7 @@ from tests.support import makers as m
 from tests.support.decided import decided
 
 Manifest = dict[str, Any]
-DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4}}
+DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4, "provider": "DaskCluster"}}
 HOOKED = m.a_ready_deployment(callbacks=("on_exit",))
 RECEIPT = json.dumps({"hooks": [{"name": "on_exit", "state": "Succeeded"}]})
 STOPPED = json.dumps({"state": "Failed", "reason": "Stopped", "error": {"type": "Stopped", "message": "by SIGTERM"}})

@@ -106,15 +106,20 @@ def test_a_tick_starts_one_run_named_by_its_minute() -> None:
     assert clock.announced == ["RunStarted"]
 
 
-@pytest.mark.parametrize("environment", [None, {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 1}}])
-def test_every_container_of_a_scheduled_run_is_told_its_tick(environment: Manifest | None) -> None:
+@pytest.mark.parametrize("provider", [None, "Pods", "DaskCluster"])
+def test_every_container_of_a_scheduled_run_is_told_its_tick(provider: str | None) -> None:
+    dask = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 1, "provider": provider}}
+    environment = dask if provider else None
     annotations = {labels.SCHEDULED_AT: "2026-11-23T13:00:00+01:00"}
     run = m.a_run()
     run["metadata"]["annotations"] = annotations
     seen = ObservedRun(deployment=m.a_ready_deployment(("on_exit",), environment=environment))
     plan = run_plan.decide(run, seen, m.settings(), m.NOW)
-    (pod,) = [each for each in plan.create if each["kind"] == "Pod"]
-    specs = [pod["spec"], *(each["spec"]["worker"]["spec"] for each in plan.create if each["kind"] == "DaskCluster")]
+    pods = [each for each in plan.create if each["kind"] == "Pod"]
+    specs = [
+        *(each["spec"] for each in pods),
+        *(each["spec"]["worker"]["spec"] for each in plan.create if each["kind"] == "DaskCluster"),
+    ]
     containers = [each for spec in specs for each in spec["containers"]]
     assert len(containers) == (2 if environment is None else 3)
     told = {"name": wire.SCHEDULED_TIME_ENV, "value": "2026-11-23T12:00:00Z"}
