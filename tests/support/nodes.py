@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tests.support.cluster import condition, eventually, get_json, kubectl
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.support.cluster import Manifest
 
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
@@ -40,13 +43,22 @@ def is_ready(node: str) -> bool:
     return condition(get_json("node", node), "Ready") == "True"
 
 
+@contextmanager
+def closed(node: str) -> Iterator[None]:
+    """Let nothing new begin on a node."""
+    kubectl("cordon", node)
+    try:
+        yield
+    finally:
+        kubectl("uncordon", node)
+
+
 def clear(node: str, *of: tuple[str, str]) -> None:
     """Have the pods of some Deployments, (namespace, selector), run elsewhere: what a test is to rely on."""
-    kubectl("cordon", node)
-    for namespace, selector in of:
-        kubectl("-n", namespace, "delete", "pods", "-l", selector, "--field-selector", f"spec.nodeName={node}")
-        kubectl("-n", namespace, "wait", "--for=condition=Ready", "pods", "-l", selector, "--timeout=90s")
-    kubectl("uncordon", node)
+    with closed(node):
+        for namespace, selector in of:
+            kubectl("-n", namespace, "delete", "pods", "-l", selector, "--field-selector", f"spec.nodeName={node}")
+            kubectl("-n", namespace, "wait", "--for=condition=Ready", "pods", "-l", selector, "--timeout=90s")
 
 
 def kill_kubelet(node: str) -> None:

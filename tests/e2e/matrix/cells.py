@@ -252,7 +252,7 @@ NODE_ENDS = (
     End("node drained", "Failed", "Evicted", spec=_ONE, outlives=_LASTS, start_fails=("Failed", "Evicted")),
     End(
         "kubelet killed", "Succeeded", "Succeeded", how="return", exact=False, spec=_ONE,
-        parameters={"seconds": 3.0, "begin": 3.0, "leave": 3.0},
+        parameters={"seconds": 5.0, "begin": 5.0, "leave": 4.0},
     ),
     End(
         "node stopped", "Failed", "NodeLost", exact=False, told=False, spec=_ONE,

@@ -1,6 +1,7 @@
 """The ends that come from a node: its kubelet killed, drained, turned off; each once, to all kinds of callbacks.
 
-Everything runs on the worker; the keeper of records, the operator and the cluster's DNS run on the control plane.
+Every runner pod is on the worker, and may be anywhere later; the keeper of records, the operator and the cluster's DNS
+run on the control plane.
 """
 
 from __future__ import annotations
@@ -32,8 +33,7 @@ def worker(namespace: Namespace, images: dict[str, str]) -> Iterator[str]:
     node = nodes.worker()
     nodes.clear(node, *RELIED_ON)
     lives.start(namespace, images["runtime"])
-    there = {"nodeSelector": {"kubernetes.io/hostname": node}}
-    namespace.apply(*(each.deployment(**there) for each in VARIANTS))
+    namespace.apply(*(each.deployment() for each in VARIANTS))
     for each in VARIANTS:
         namespace.wait_ready(each.name)
     yield node
@@ -45,13 +45,14 @@ def worker(namespace: Namespace, images: dict[str, str]) -> Iterator[str]:
 def played(namespace: Namespace, worker: str) -> dict[Cell, Played]:
     every: dict[Cell, Played] = {}
     for end, happen in ((KUBELET_KILLED, _kill_kubelet), (DRAINED, _drain), (NODE_STOPPED, _stop)):
-        now = make(namespace, cells(end))
+        with nodes.closed(nodes.control_plane()):
+            now = make(namespace, cells(end))
+            wait(namespace, now.values(), _lives, 60)
         every |= now
         happen(namespace, worker, list(now.values()))
         if end is DRAINED:
-            wait(
-                namespace, every.values(), _ended, 90, strict=False
-            )  # the node that is stopped next has nothing else to do
+            # What is left when the node stops would end by that.
+            wait(namespace, every.values(), _ended, 90, strict=False)
     wait(namespace, every.values(), _ended, 120, strict=False)
     return every
 
@@ -84,6 +85,10 @@ def _stop(namespace: Namespace, worker: str, played: list[Played]) -> None:
     eventually(lambda: nodes.is_ready(worker), lambda ready: not ready, 90, "the node is not ready", every=1)
     kubectl("taint", "node", worker, nodes.OUT_OF_SERVICE)
     print(f"the cluster noticed after {time.monotonic() - began:.0f} s")
+
+
+def _lives(played: Played) -> bool:
+    return bool(played.lives)
 
 
 def _has_begun(stage: str, played: Played) -> bool:
