@@ -43,6 +43,7 @@ REASON_ENV = "FLOW_OPERATOR_REASON"
 
 HOOKS_DIR_ENV = "FLOW_OPERATOR_HOOKS_DIR"
 TERMINATION_LOG_ENV = "FLOW_OPERATOR_TERMINATION_LOG"
+WORD_ENV = "FLOW_OPERATOR_AT_A_WORD"  # of a callback's process: begin when a byte comes on stdin, end without one
 CALLBACKS_ENV = "FLOW_OPERATOR_CALLBACKS"  # which are declared, "on_start,on_exit"; unset: nobody looked
 
 NAMES = ("on_start", "on_exit")
@@ -129,13 +130,15 @@ def serve() -> None:
     for name in NAMES:
         if declared is not None and name not in declared.split(","):
             _settle(name, "Skipped", message="not declared")
+    # Its interpreter and our imports are there when it is called for. Nothing of the user's is loaded before that.
+    ready = Ready("on_start") if receipt("on_start") is None else None
     if not _begun(lambda: bool(stopped)):
         for name in NAMES:
             _settle(name, "Skipped", message="stopped before the flow could begin")
         return
     if receipt("on_start") is None:
         wait_for(POSTSTART, limit=POSTSTART_PATIENCE)
-        _call("on_start")
+        _call("on_start", ready=ready)
     if receipt("on_exit") is None:
         _after_main()
 
@@ -203,7 +206,26 @@ def call(name: str) -> dict[str, Any]:
     return receipt(name) or {}
 
 
-def _call(name: str, extra: dict[str, str] | None = None) -> None:
+class Ready:
+    """The process of a callback, started before its time; it waits for a word, and ends with us."""
+
+    def __init__(self, name: str) -> None:
+        request = _parse(os.environ.get(RUN_ENV, "{}"))
+        stdin, self._word = os.pipe()
+        self._pid = _spawn(name, {**os.environ, **_identity(name, request), WORD_ENV: "1"}, stdin)
+        os.close(stdin)
+
+    def begin(self) -> int:
+        """Give the word, return the process."""
+        try:  # noqa: SIM105 - contextlib is memory of every pod with callbacks
+            os.write(self._word, b"\n")
+        except BrokenPipeError:
+            pass  # how it ended is told by its exit code, as of any other
+        os.close(self._word)
+        return self._pid
+
+
+def _call(name: str, extra: dict[str, str] | None = None, ready: Ready | None = None) -> None:
     """Run one callback in its own process and leave a receipt."""
     tries = int(read(f"{name}.tries") or 0) + 1
     if tries > MAX_TRIES:
@@ -215,7 +237,8 @@ def _call(name: str, extra: dict[str, str] | None = None) -> None:
     request = _parse(os.environ.get(RUN_ENV, "{}"))
     limit = float(request.get("hookTimeoutSeconds", 60))
     start = _now()
-    code = _run(name, {**os.environ, **_identity(name, request), **(extra or {})}, limit)
+    pid = ready.begin() if ready else _spawn(name, {**os.environ, **_identity(name, request), **(extra or {})})
+    code = _end_of(pid, limit)
     outcome = _parse(read(f"{name}.outcome") or "{}")
     if code is None:
         outcome = {"state": "Failed", "message": f"did not end within {limit:g} s"}
@@ -225,12 +248,16 @@ def _call(name: str, extra: dict[str, str] | None = None) -> None:
     _settle(name, startTime=start, endTime=_now(), tries=tries, **outcome)
 
 
-def _run(name: str, environment: dict[str, str], limit: float) -> int | None:
+def _spawn(name: str, environment: dict[str, str], stdin: int = 0) -> int:
+    command = [sys.executable, "-P", "-u", "-m", "flow_operator.runner", "callback", name]
+    place = [(os.POSIX_SPAWN_DUP2, stdin, 0)] if stdin else []
+    return os.posix_spawn(sys.executable, command, environment, file_actions=place, setpgroup=0)
+
+
+def _end_of(pid: int, limit: float) -> int | None:
     """The exit code of the callback's process, negative for a signal; None if it took too long."""
     import signal
 
-    command = [sys.executable, "-P", "-u", "-m", "flow_operator.runner", "callback", name]
-    pid = os.posix_spawn(sys.executable, command, environment, setpgroup=0)
     code = _wait(pid, limit)
     if code is not None:
         return code

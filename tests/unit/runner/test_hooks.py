@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -97,6 +98,33 @@ def test_on_start_raises(pod: Pod) -> None:
     assert pod.message()["reason"] == "OnStartFailed"
     assert pod.message()["error"]["message"] == "not today"
     assert pod.message()["error"]["frames"] == ["flow.py:10 in started"]
+
+
+def test_on_start_waits_for_its_trigger_with_nothing_of_the_flow_loaded(pod: Pod) -> None:
+    pod.flow(a_flow() + "\nevent('loaded')\n")
+    pod.request["hooks"] = True
+    hooks = pod.hooks()
+    time.sleep(0.5)
+    assert pod.events() == []
+    (pod.hooks_dir / "poststart").touch()
+    main = pod.main()
+    assert (ended(main), ended(hooks)) == (0, 0)
+    assert [each for each in pod.events() if each != "loaded"] == ["on_start", "flow", "on_exit"]
+
+
+def test_a_process_that_waits_for_nothing_ends_with_the_hooks(pod: Pod) -> None:
+    pod.flow(a_flow() + "\nevent('loaded')\n")
+    hooks = pod.hooks()
+    eventually(lambda: bool(children(hooks.pid)))
+    waiting = children(hooks.pid)
+    hooks.send_signal(signal.SIGTERM)
+    assert ended(hooks) == 0
+    eventually(lambda: not any(Path(f"/proc/{each}").exists() for each in waiting))
+    assert pod.events() == []
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_on_start_hangs(pod: Pod) -> None:
