@@ -9,6 +9,10 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv/.stamp
 STEP := hack/step
 export FLOW_CLUSTER_STATE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flow-operator/cluster
+# Without bytecode every process of the tests compiles what it imports, which takes longer than the rest of most of them;
+# some machines forbid writing it. It is kept out of the sources.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.build/pycache
 export PATH := $(FLOW_CLUSTER_STATE)/bin:$(CURDIR)/.venv/bin:$(PATH)
 
 ##@ See it

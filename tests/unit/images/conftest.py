@@ -88,6 +88,7 @@ def environment(
 
     monkeypatch.setattr(Uv, "find_python", found)
     monkeypatch.setattr(bytecode, "compile_bytecode", compile_here)
+    monkeypatch.setattr(sys, "pycache_prefix", None)  # bytecode of a layer goes into the layer
     # All of it is compiled in tests/integration.
     package = Path(wire.__file__).parents[1]
     monkeypatch.setattr(runtime, "_own_files", lambda: [package / "__init__.py", package / "api" / "wire.py"])

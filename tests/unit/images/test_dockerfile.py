@@ -87,7 +87,8 @@ def job(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_the_runtime_has_is_not_there_twice(tmp_path: Path) -> None:
+def test_what_the_runtime_has_is_not_there_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)  # an image's Python has none
     target = tmp_path / "deps"
     for name, version in (("Dask", "2026.8.0"), ("click", "8.5.1")):
         package, info = target / name.lower(), target / f"{name}-{version}.dist-info"
