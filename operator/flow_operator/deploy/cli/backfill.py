@@ -194,7 +194,6 @@ def fill(there: Cluster, filling: Filling, limit: float | None) -> None:
     Raises:
         Trouble: it was interrupted, or the time was over. What was made goes on.
     """
-    import asyncio
 
     import asyncio
 
