@@ -120,7 +120,7 @@ BOUNDS: tuple[Bound, ...] = (
     *(Bound("deploy", f"flow.deploy: {name}", "deploy", "s", _stage(name)) for name in STAGES),
     Bound("remote", "writes per run, remote", "run", "", _writes, 5),
     Bound("remote", "reads per run, remote", "run", "", _reads, 0),
-    Bound("callbacks", "writes per run, callbacks", "run-callbacks", "", _writes, 5),
+    Bound("callbacks", "writes per run, callbacks", "run-callbacks", "", _writes, 11),
     Bound("suspend", "suspend: from the wish until nothing of the run is there", "suspend", "s", _stage("suspend")),
     Bound("suspend", "resume: from the wish until the flow runs again", "suspend", "s", _stage("resume")),
     Bound("dask", "writes per run, daskKubernetes", "run-dask", "", _writes),

@@ -18,13 +18,15 @@ import yaml
 from flow_operator.api import conditions as words
 from flow_operator.api import wire
 from flow_operator.api.crds import FLOW_DEPLOYMENT, FLOW_RUN, KINDS, Kind, structural
-from flow_operator.api.flow_deployment import DEFAULT_CALLBACK_TIMEOUT, DEFAULT_STOP_GRACE
+from flow_operator.api.flow_deployment import DEFAULT_CALLBACK_TIMEOUT, DEFAULT_STOP_GRACE, Environment
 from flow_operator.api.labels import API_VERSION
 from flow_operator.controller import http
 from flow_operator.images.errors import BuildError
 from flow_operator.plan import clean_up, dask_health, healing, pinned, retries
 from flow_operator.plan import deployment as deployment_plan
 from flow_operator.plan import run as run_plan
+from flow_operator.plan.fallback_pod import fallback_pod
+from flow_operator.plan.runner_pod import runner_pod
 from flow_operator.plan.types import ObservedDeployment, ObservedRun
 from flow_operator.runner import hooks
 from tests.support import makers as m
@@ -131,6 +133,7 @@ NOT_REASONS = {
     *("ConfigMap", "DaskAutoscaler", "DaskCluster", "Deployment", "FlowDeployment", "FlowRun", "Pod", "ClusterIP"),
     *("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError", "OOMKilled"),
     *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"),
+    *("Lost", "Fallback"),  # of a callback
     *("NodeShutdown", "Preempting", "Terminated", "PodScheduled", "ReplicaFailure", "Completed"),
     *("True", "False", "Unknown", "Normal", "Warning", "Failed", "Skipped"),
     *("File", "FallbackToLogsOnError", "Never", "Always", "OnFailure", "IfNotPresent", "RuntimeDefault", "Background"),
@@ -334,17 +337,39 @@ ENDS: dict[str, tuple[int, str, Manifest]] = {
 
 @pytest.mark.parametrize("row", table("callbacks.md", "hooks"), ids=" / ".join)
 def test_the_table_of_callbacks_is_true(row: Row) -> None:
-    flow, on_start, on_exit, succeeded, reason = row
+    flow, on_start, on_exit, succeeded, reason, tried_again = row
     code_, why, report = ENDS[flow]
-    deployment = m.a_ready_deployment(callbacks=("on_start", "on_exit"))
-    plan = run_plan.decide(m.a_run(), ObservedRun(deployment=deployment), m.settings(), m.NOW)
-    pod = m.ended(m.scheduled(plan.create[-1]), code=code_, reason=why, message=json.dumps(report) if report else "")
-    states = {"on_start": on_start, "on_exit": on_exit}
-    receipts = [{"name": name, "state": state} for name, state in states.items() if state != "no receipt"]
-    pod = m.ended(pod, "flow-hooks", message=json.dumps({"hooks": receipts}))
-    told = decided(m.with_status(m.a_run(), plan.status), ObservedRun(runner=pod, runners=(pod,)))
+    begun = decided(m.a_run(), ObservedRun(deployment=m.a_ready_deployment(callbacks=("on_start", "on_exit"))))
+    pod = m.scheduled(runner_pod(begun, pinned.read(begun["status"]), 1, m.settings()))
+    pod = m.ended(pod, code=code_, reason=why, message=json.dumps(report) if report else "")
+    state, _, elsewhere = on_exit.partition(" ")
+    in_the_pod = {"on_start": on_start, **({} if elsewhere else {"on_exit": state})}
+    pod = ended_with(pod, in_the_pod)
+    told = decided(begun, ObservedRun(runner=pod, runners=(pod,)))
+    if elsewhere:
+        assert told["status"]["phase"] == "Finishing"
+        fallback = m.scheduled(fallback_pod(begun, pinned.read(begun["status"]), 1, m.settings(), (0, ""), owned=True))
+        fallback = ended_with(fallback, {} if state == "Lost" else {"on_exit": state})
+        told = decided(told, ObservedRun(runner=pod, runners=(pod,), fallback=fallback, fallbacks=(fallback,)), 9)
     verdict = next(each for each in told["status"]["conditions"] if each["type"] == words.SUCCEEDED)
     assert (verdict["status"], [verdict["reason"]]) == (succeeded, code(reason))
+    assert {each["name"]: each["state"] for each in told["status"]["hooks"]} == {"on_start": on_start, "on_exit": state}
+    budget = retries.budget_of(verdict["reason"]) if succeeded == "False" else None
+    assert (code(tried_again) or [tried_again]) == [retries.LIMITS[budget][0] if budget else "no"]
+
+
+def ended_with(pod: Manifest, states: dict[str, str]) -> Manifest:
+    """Return the pod after flow-hooks has left receipts."""
+    receipts = [{"name": name, "state": state} for name, state in states.items()]
+    done = m.ended(pod, "flow-hooks", message=json.dumps({"hooks": receipts}))
+    done["status"]["phase"] = "Failed"
+    return done
+
+
+def test_every_environment_has_a_row_that_says_where_its_callbacks_run() -> None:
+    listed = [code(row[0])[0] for row in table("callbacks.md", "environments")]
+    kinds = {field.alias or name for name, field in Environment.model_fields.items()} - {"labels"}
+    assert set(listed) == kinds
 
 
 # --- numbers

@@ -60,7 +60,7 @@ class FlowRunSpec(RunSettings):
     cancel: Literal["Graceful", "Now"] | None = Field(
         default=None,
         description="Ends the run; may be set at any time. Graceful: the flow gets SIGTERM and time to "
-        "stop, then on_exit runs. Now: one second for both.",
+        "stop, then on_exit runs. Now: one second; on_exit runs in a pod of its own.",
     )
 
 
@@ -87,7 +87,12 @@ class HookStatus(Model):
     """What came of a callback."""
 
     name: Literal["on_start", "on_exit"] = Field(description="Which callback.")
-    state: Literal["Succeeded", "Failed", "Skipped"] = Field(description="Outcome.")
+    state: Literal["Succeeded", "Failed", "Skipped", "Pending", "Lost"] = Field(
+        description="Outcome. Pending: it is to be run in a pod of its own. Lost: whether it ran is not known."
+    )
+    where: Literal["Pod", "Fallback"] = Field(
+        default="Pod", description="Pod: in the runner pod. Fallback: in a pod of its own, made by the operator."
+    )
     tries: int = Field(default=1, description="How often it was begun.")
     start_time: Text | None = Field(default=None, description="When it began.")
     end_time: Text | None = Field(default=None, description="When it ended.")

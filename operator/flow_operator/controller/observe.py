@@ -25,6 +25,7 @@ def observe_run(store: Store, run: Manifest, refused: str | None, heard: Heard |
     runners = tuple(each for each in pods if labels_of(each)[labels.COMPONENT] == labels.RUNNER)
     current = _newest(each for each in runners if _is_of(attempt, each))
     jobs = store.children(uid, "Job")
+    fallbacks = tuple(each for each in pods if labels_of(each)[labels.COMPONENT] == labels.CALLBACK)
     gone = store.last_words(uid, attempt) if current is None else None
     siblings = _siblings(store, run)
     dask_pods = [each for each in pods if labels_of(each)[labels.COMPONENT] == labels.DASK]
@@ -39,6 +40,8 @@ def observe_run(store: Store, run: Manifest, refused: str | None, heard: Heard |
         runners=runners,
         job=_only(jobs, attempt),
         jobs=tuple(jobs),
+        fallback=_newest(each for each in fallbacks if _is_of(attempt, each)),
+        fallbacks=fallbacks,
         cluster=_only(clusters, attempt),
         autoscaler=_only(autoscalers, attempt),
         earlier=tuple(each for each in (*autoscalers, *clusters, *services, *workers) if not _is_of(attempt, each)),

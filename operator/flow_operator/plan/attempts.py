@@ -109,9 +109,14 @@ def _end(case: Case, ending: Ending) -> bool:
 def close(case: Case) -> bool:
     """Carry out the end of an attempt that was decided, as far as the world allows it now."""
     ending = _with_the_pods_word(case, Ending.read(case.status["ending"]))
+    living = fence.living(case.seen)
+    if not living:
+        if fallback.owed(case):
+            return True
+        ending = _with_the_pods_word(case, ending)  # on_exit may have been run elsewhere
     payer = _payer(case, ending)
     goes_on = payer is not None or ending.outcome == "Suspended"
-    if living := fence.living(case.seen):
+    if living:
         patience = [fence.patience_left(each, case.now) for each in living]
         if any(left is None or left > 0 for left in patience):
             return _stop(case, ending, living)
@@ -120,8 +125,7 @@ def close(case: Case) -> bool:
             return _hold(case, lost, left)
         goes_on = False  # what may still run forbids another attempt, for ever
         ending = Ending("Failed", ending.time, lost) if ending.outcome == "Suspended" else ending.adding(lost)
-    elif fallback.owed(case):
-        return True
+        fallback.promise(case)  # it waits for that word, though the run does not
     del case.status["ending"]
     _remember(case, ending)
     if not goes_on:
@@ -139,7 +143,7 @@ def _with_the_pods_word(case: Case, ending: Ending) -> Ending:
         case.started(pod, began)
     report, hooks = verdict.flow_report(main), verdict.hooks_report(pod) or []
     verdict.record(case.status, report, hooks)
-    why = verdict.failure(pod, main, report, hooks, declared=case.pinned.callbacks)
+    why = verdict.failure(pod, main, report, case.status.get("hooks", []), declared=case.pinned.callbacks)
     if why is None:
         return Ending("Succeeded", ending.time)
     if ending.why and ending.why.reason == "HooksLost":
@@ -161,7 +165,8 @@ def _payer(case: Case, ending: Ending) -> retries.Budget | None:
 
 def _stop(case: Case, ending: Ending, living: tuple[Manifest, ...]) -> bool:
     """Stop what may still run of the attempt, and wait for it."""
-    now = case.wish is not None and case.wish.now
+    # `Now` is about the flow: once that has ended, its callbacks have their time.
+    now = case.wish is not None and case.wish.now and not case.main_ended
     case.delete = tuple(ref for each in living for ref in stopping.stop(each, now=now))
     for each in living:
         if left := fence.patience_left(each, case.now):

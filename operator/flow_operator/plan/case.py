@@ -51,7 +51,7 @@ class Case:
     @property
     def wish(self) -> stopping.Wish | None:
         """Return the wish that the run ends before its flow does."""
-        return stopping.wish(self.spec, self.seen)
+        return stopping.wish(self.spec, self.seen, deleted=bool(self.run["metadata"].get("deletionTimestamp")))
 
     @property
     def main_ended(self) -> bool:

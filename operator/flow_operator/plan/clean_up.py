@@ -5,30 +5,53 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..api.flow_run import FINISHED
-from . import finalizers, kubernetes_job
+from . import callbacks, fallback, fence, finalizers, kubernetes_job, pinned
 from .times import parse, seconds_since
 from .types import Manifest, ObservedRun, Plan, Ref
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ..api.settings import Settings
+
 # dask-kubernetes' timers put kopf's finalizer on its objects. Where its controller is gone, nobody takes it off;
 # this long we wait for it: it never needs more than a few seconds while it lives.
 FINALIZER_PATIENCE = 12.0
 
 
-def clean_up(run: Manifest, seen: ObservedRun, now: datetime) -> Plan:
+def clean_up(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) -> Plan:
     """Return what to delete now and when to look again."""
     dask = leftovers(seen, now, under_way=False)
     expired, ttl = _expired_pods(run, seen, now)
-    waits = [each for each in (dask.again_after, ttl) if each is not None]
+    late = _late_callback(run, seen, settings, now)
+    new = _looked_at(run, late.hook if late else None)
+    told = {**run, "status": new} if new else run
+    wishes = (dask.again_after, ttl, late.again_after if late else None, finalizers.waits(run, now))
+    waits = [each for each in wishes if each is not None]
+    useless = () if fallback.promised(told.get("status") or {}) else _unended(seen.fallbacks)
     return Plan(
-        status=_looked_at(run),
-        delete=(*dask.delete, *expired, *_unended(seen)),  # a Job before its pods: it would make others
+        status=new,
+        create=late.create if late else (),
+        # A Job before its pods: it would make others.
+        delete=(*dask.delete, *expired, *_unended_jobs(seen), *_unended(seen.runners), *useless),
         unblock=dask.unblock,
-        release=finalizers.done_with(run, seen),
+        release=finalizers.done_with(told, seen, now),
+        announce=callbacks.announcements(run.get("status") or {}, told.get("status") or {}),
         again_after=min(waits) if waits else None,
     )
+
+
+def _late_callback(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) -> fallback.Step | None:
+    """Return what is next for an on_exit that was promised when the run ended: its node was lost then."""
+    status = run.get("status") or {}
+    hook = fallback.promised(status)
+    if hook is None:
+        return None
+    if run["metadata"].get("deletionTimestamp") and finalizers.waits(run, now) is None:
+        return fallback.Step(fallback.lost(hook, "the run was deleted, and its node says nothing", now))
+    if fence.living(seen):
+        return fallback.Step(hook)
+    return fallback.next_step(run, status, pinned.read(status), seen, settings, now)
 
 
 def leftovers(seen: ObservedRun, now: datetime, *, under_way: bool) -> Plan:
@@ -44,13 +67,16 @@ def cluster_objects(seen: ObservedRun) -> tuple[Manifest, ...]:
     return (*(each for each in (seen.autoscaler, seen.cluster) if each), *seen.services, *seen.workers)
 
 
-def _looked_at(run: Manifest) -> dict[str, Any] | None:
+def _looked_at(run: Manifest, hook: dict[str, Any] | None) -> dict[str, Any] | None:
     """A finished run whose spec was changed (cancelled, too late) was looked at: nobody waits for it for ever."""
     status, generation = run.get("status") or {}, run["metadata"]["generation"]
-    if status.get("phase") not in FINISHED or status.get("observedGeneration") == generation:
+    if status.get("phase") not in FINISHED:
         return None
     conditions = [{**each, "observedGeneration": generation} for each in status.get("conditions", ())]
-    return {**status, "observedGeneration": generation, "conditions": conditions}
+    new = {**status, "observedGeneration": generation, "conditions": conditions}
+    if hook is not None:
+        new["hooks"] = fallback.with_hook(status, hook)
+    return new if new != status else None
 
 
 def _dying(manifest: Manifest) -> bool:
@@ -88,10 +114,13 @@ def _ended(pod: Manifest) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
-def _unended(seen: ObservedRun) -> tuple[Ref, ...]:
-    """Runner pods that never come to an end by themselves: the run has its verdict without them."""
-    unended = (each for each in seen.runners if not _ended(each) and not _dying(each) and not _ending(each))
-    return tuple(Ref.of(each) for each in (*filter(kubernetes_job.may_run, seen.jobs), *unended))
+def _unended_jobs(seen: ObservedRun) -> tuple[Ref, ...]:
+    return tuple(Ref.of(each) for each in filter(kubernetes_job.may_run, seen.jobs))
+
+
+def _unended(pods: tuple[Manifest, ...]) -> tuple[Ref, ...]:
+    """Pods that never come to an end by themselves: the run has its verdict without them."""
+    return tuple(Ref.of(each) for each in pods if not _ended(each) and not _dying(each) and not _ending(each))
 
 
 def _ending(pod: Manifest) -> bool:
@@ -108,4 +137,4 @@ def _expired_pods(run: Manifest, seen: ObservedRun, now: datetime) -> tuple[tupl
     left = ttl - seconds_since(status["completionTime"], now)
     if left > 0:
         return (), left
-    return tuple(Ref.of(each) for each in (*seen.jobs, *seen.runners) if not _dying(each)), None
+    return tuple(Ref.of(each) for each in (*seen.jobs, *seen.runners, *seen.fallbacks) if not _dying(each)), None

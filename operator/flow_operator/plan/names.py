@@ -34,6 +34,12 @@ def runner_pod(run: str, uid: str, attempt: int) -> str:
     return _cut(run.replace(".", "-"), MAX_POD - len(tail)) + tail
 
 
+def exit_pod(run: str, uid: str, attempt: int) -> str:
+    """Return the name of the pod that runs on_exit of an attempt whose runner pod could not."""
+    tail = f"-{short_uid(uid)}-{attempt}-exit"
+    return _cut(run.replace(".", "-"), MAX_POD - len(tail)) + tail
+
+
 def dask_cluster(run: str, uid: str, attempt: int) -> str:
     """Return the name of the Dask cluster of one attempt of one run; it must begin with a letter (Services)."""
     tail = f"-{short_uid(uid)}-{attempt}"

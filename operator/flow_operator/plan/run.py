@@ -11,6 +11,7 @@ from ..api.flow_deployment import DEFAULT_PRE_RUNNING_DEADLINE, Diagnosis
 from ..api.flow_run import FINISHED, FlowRunSpec
 from . import (
     attempts,
+    callbacks,
     clean_up,
     dask_health,
     deadlines,
@@ -54,8 +55,9 @@ def decide(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) 
     if wanted is not None and not taken:
         return _leave(run, seen, wanted, now)
     old: dict[str, Any] = run.get("status") or {}
-    if old.get("phase") in FINISHED or run["metadata"].get("deletionTimestamp"):
-        return clean_up.clean_up(run, seen, now)
+    going = run["metadata"].get("deletionTimestamp") and not finalizers.waits(run, now)
+    if old.get("phase") in FINISHED or going:
+        return clean_up.clean_up(run, seen, settings, now)
     generation = run["metadata"]["generation"]
     case = Case(
         run=run,
@@ -73,16 +75,19 @@ def decide(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) 
     leftovers = Plan() if over else clean_up.leftovers(seen, now, under_way=attempts.under_way(case.status))
     if leftovers.again_after is not None:
         case.look_again(leftovers.again_after)
+    if (left := finalizers.waits(run, now)) is not None:
+        case.look_again(left)
     new = {**case.status, "observedGeneration": generation, "conditions": case.conditions.to_list()}
     return Plan(
         status=new if new != old else None,
+        hold=finalizers.of_run(run, case.pinned) if case.create else "",
         create=case.create,
         delete=(*case.delete, *leftovers.delete),
         unblock=leftovers.unblock,
-        release=() if over else finalizers.done_with({**run, "status": new}, seen),
+        release=() if over else finalizers.done_with({**run, "status": new}, seen, now),
         ask=case.ask,
         retire=case.retire,
-        announce=(*case.announce, *announcements(old, new)),
+        announce=(*case.announce, *callbacks.announcements(old, new), *announcements(old, new)),
         again_after=case.again_after,
     )
 
@@ -119,9 +124,7 @@ def it_is_to_stop(case: Case) -> bool:
         left = "and its pod is gone without a verdict" if gone else "before its pod was made"
         return attempts.stopped(case, wish, left)
     if case.main_ended and not (case.seen.job and kubernetes_job.may_run(case.seen.job)):
-        # What the flow came to is told by the pod. Only `Now` cuts its callbacks short.
-        case.delete = stopping.stop(pod, now=True) if wish.now and verdict.hooks_report(pod) is None else ()
-        return False
+        return False  # what the flow came to is told by the pod, and its callbacks have their time
     if (pod.get("status") or {}).get("phase") == "Failed":  # refused or evicted by the kubelet
         return attempts.stopped(case, wish, "before its flow began")
     return attempts.stopped(case, wish, f"in phase {case.status['phase']}")

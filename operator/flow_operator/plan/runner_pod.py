@@ -146,19 +146,20 @@ def hooks_container(pinned: Pinned, env: list[Manifest], mounts: list[Manifest])
     return pods.container(
         name=HOOKS,
         image=pinned.image,
-        command=_hooks("serve"),
+        command=hooks_command("serve"),
         env=env,
         mounts=[*mounts, _HOOKS_MOUNT],
         # A hooks process that was killed begins again and finds its receipts; it exits 0 by itself always.
         restartPolicy="OnFailure",
         resources={"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "512Mi"}},
         lifecycle={
-            "postStart": {"exec": {"command": _hooks("started")}},
-            "preStop": {"exec": {"command": _hooks("drain")}},
+            "postStart": {"exec": {"command": hooks_command("started")}},
+            "preStop": {"exec": {"command": hooks_command("drain")}},
         },
     )
 
 
-def _hooks(command: str) -> list[str]:
+def hooks_command(command: str) -> list[str]:
+    """Return how a container begins a command of the hooks' program."""
     # -I -S: no site-packages, so that the idle process stays small; no shell, so that the image needs none.
     return ["python3", "-I", "-S", wire.HOOKS_PROGRAM, command]

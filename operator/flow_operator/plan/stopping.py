@@ -34,10 +34,12 @@ class Wish:
         return diagnosis.diagnosis(self.reason, f"The run was {said} {how}: {self.by}.", remedy)
 
 
-def wish(spec: FlowRunSpec, seen: ObservedRun) -> Wish | None:
+def wish(spec: FlowRunSpec, seen: ObservedRun, *, deleted: bool = False) -> Wish | None:
     """Return the wish that a run stops, if anybody has it. An end is more than a pause."""
     if spec.cancel:
         return Wish("Cancelled", "Cancelled", f"spec.cancel is {spec.cancel}", spec.cancel == "Now")
+    if deleted:
+        return Wish("Cancelled", "Deleted", "it was deleted", now=False)
     if seen.replaced_by:
         return Wish("Cancelled", "Replaced", f"FlowRun {seen.replaced_by} of its schedule replaces it", now=False)
     if spec.suspend:

@@ -85,6 +85,8 @@ class ObservedRun:
     runners: tuple[Manifest, ...] = ()  # runner pods of all attempts
     job: Manifest | None = None  # that makes the runner pod of the current attempt, where it is a Job's
     jobs: tuple[Manifest, ...] = ()  # of all attempts
+    fallback: Manifest | None = None  # the pod that runs on_exit of the current attempt, where its runner pod could not
+    fallbacks: tuple[Manifest, ...] = ()  # such pods of all attempts
     cluster: Manifest | None = None
     autoscaler: Manifest | None = None
     earlier: tuple[Manifest, ...] = ()  # clusters of earlier attempts that are not gone yet

@@ -77,8 +77,11 @@ def record(status: dict[str, Any], report: wire.RunReport, hooks: list[dict[str,
             **status.get("workers", {}),
             "computed": seen,
         }
-    if hooks:
-        status["hooks"] = [_hook(each) for each in hooks]
+    for each in hooks:
+        known = next((hook for hook in status.get("hooks", ()) if hook["name"] == each.get("name")), None)
+        if known is None or known["state"] == "Pending":  # what was run in a pod of its own has its receipt from there
+            others = [hook for hook in status.get("hooks", ()) if hook is not known]
+            status["hooks"] = [*others, {**hook_status(each), "where": "Pod"}]
 
 
 def _callback_stages(hooks: list[dict[str, Any]]) -> Iterator[tuple[str, float]]:
@@ -92,7 +95,8 @@ def _callback_stages(hooks: list[dict[str, Any]]) -> Iterator[tuple[str, float]]
             yield each["name"], (ended - began).total_seconds()
 
 
-def _hook(receipt: dict[str, Any]) -> dict[str, Any]:
+def hook_status(receipt: dict[str, Any]) -> dict[str, Any]:
+    """Return what status says of a callback, without where it ran."""
     message = receipt.get("message") or _sentence(receipt.get("error"))
     kept: dict[str, Any] = {
         key: receipt[key] for key in ("name", "state", "tries", "startTime", "endTime") if key in receipt
@@ -126,10 +130,11 @@ def failure(
     on_exit = receipts.get("on_exit", {})
     if on_exit.get("state") == "Failed":
         return _hook_failed("OnExitFailed", on_exit, "The flow itself succeeded.")
-    if "on_exit" in declared and not on_exit:
+    if "on_exit" in declared and on_exit.get("state") in (None, "Pending", "Lost"):
+        said = on_exit.get("message") if on_exit.get("state") == "Lost" else "whether it ran is not known"
         return diagnosis.diagnosis(
             "HooksLost",
-            "There is no receipt of on_exit; whether it ran is not known. The flow itself succeeded.",
+            f"There is no receipt of on_exit; {said}. The flow itself succeeded.",
             f"Look at the log: kubectl logs {pod['metadata']['name']} -c {HOOKS}",
         )
     return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tests.support import makers as m
 from tests.support.world import World
 
@@ -73,3 +75,85 @@ async def test_the_pod_of_an_attempt_that_is_over_is_let_go_when_that_is_told() 
     assert world.run["status"]["phase"] == "Retrying"
     assert [each["metadata"].get("finalizers") for each in world.pods()] == [[]]
     assert world.kube.calls.index("replace_status FlowRun Retrying") < world.kube.calls.index("json_patch Pod")
+
+
+def the_pod_dies(pod: Manifest) -> Manifest:
+    """Return the runner pod after both of its containers were killed."""
+    done = m.ended(m.ended(pod, code=137, reason="Error"), "flow-hooks", code=137, reason="Error")
+    done["status"]["phase"] = "Failed"
+    return done
+
+
+def on_exit_ends(pod: Manifest) -> Manifest:
+    done = m.ended(pod, "flow-hooks", message=json.dumps({"hooks": RECEIPTS[1:]}))
+    done["status"]["phase"] = "Succeeded"
+    return done
+
+
+async def life(world: World, *, dies: bool) -> None:
+    """Lead a run to its end; where its pod dies as a whole, on_exit is run in another."""
+    await world.settle()
+    world.kubelet(m.running)
+    await world.settle()
+    world.kubelet(the_pod_dies if dies else both_end)
+    await world.settle()
+    for pod in world.pods():
+        if pod["metadata"]["name"].endswith("-exit"):
+            world.kube.put(on_exit_ends(pod))
+    await world.settle()
+
+
+async def test_what_a_run_with_callbacks_costs() -> None:
+    world = a_world()
+    await life(world, dies=False)
+    assert world.kube.calls == [
+        "replace_status FlowRun SettingUp",
+        "patch FlowRun",
+        "create Pod",
+        "replace_status FlowRun Running",
+        "replace_status FlowRun Succeeded",
+        "create Event",  # of on_start
+        "create Event",  # of on_exit
+        "create Event",  # of the run
+        "json_patch Pod",
+        "json_patch FlowRun",
+    ]
+
+
+@pytest.mark.parametrize("dies", [False, True])
+async def test_a_crash_after_any_write_changes_nothing_about_the_end_of_a_run_with_callbacks(dies: bool) -> None:
+    for number in range(1, 30):
+        world = a_world()
+        world.kube.crash_after = number
+        await life(world, dies=dies)
+        assert world.run["status"]["phase"] == ("Failed" if dies else "Succeeded")
+        assert [each["state"] for each in world.run["status"]["hooks"] if each["name"] == "on_exit"] == ["Succeeded"]
+        assert world.kube.calls.count("create Pod") == 1 + dies
+        assert not world.run["metadata"].get("finalizers")
+        assert not [each for each in world.pods() if each["metadata"].get("finalizers")]
+        if world.kube.crash_after is not None:
+            assert number > 8, "the crash found writes to follow"
+            return
+    raise AssertionError("a run writes without end")
+
+
+@pytest.mark.parametrize("dies", [False, True])
+async def test_a_deleted_run_goes_when_its_callbacks_are_settled_and_leaves_nothing(dies: bool) -> None:
+    world = a_world()
+    await world.settle()
+    world.kubelet(m.running)
+    await world.settle()
+    await world.kube.delete("flow-operator.io/v1alpha1", "FlowRun", "team-a", "squares-1")
+    await world.settle()
+    (pod,) = world.pods()
+    assert pod["metadata"]["deletionTimestamp"]
+    world.kube.put((the_pod_dies if dies else both_end)(pod))
+    await world.settle()
+    for each in world.pods():
+        if each["metadata"]["name"].endswith("-exit"):
+            assert "ownerReferences" not in each["metadata"]
+            world.kube.put(on_exit_ends(each))
+    await world.settle()
+    assert ("FlowRun", "squares-1") not in world.kube.objects
+    left = [each["metadata"]["name"] for each in world.pods() if not each["metadata"].get("deletionTimestamp")]
+    assert not [each for each in left if each.endswith("-exit")], "what nobody owns is deleted"
