@@ -48,6 +48,7 @@ OPERATOR = (
     | of("batch/jobs", *READ, "create", "delete")
     | of("services", *READ, "create", "delete")
     | of("events.k8s.io/events", "create")
+    | of("events", "list")
     | of("kubernetes.dask.org/daskclusters", *READ, "create", "patch", "delete")
     | of("kubernetes.dask.org/daskautoscalers", *READ, "create", "patch", "delete")
     | of("apps/deployments", *READ)

@@ -37,12 +37,20 @@ def flow(n: int = 10) -> int:
     return dask.delayed(sum)(squares).compute()
 """
 )
+FLAKY = FLOW.replace(
+    "    return sum",
+    "    if _json.loads(_os.environ['FLOW_OPERATOR_RUN'])['run']['attempt'] == 1:\n        raise ValueError('once')\n"
+    "    return sum",
+)
 KINDS = {
     "remote": deployment("crash-remote", FLOW),
     "daskKubernetes": deployment(
         "crash-dask", DASK_FLOW, environment={"daskKubernetes": {"minWorkers": 1, "maxWorkers": 1}}
     ),
+    "retried": deployment("crash-retried", FLAKY, run={"backoffLimit": 1}),
 }
+# Writes of a run that is tried again: the pause is told, the second attempt is told, its pod is made.
+OF_A_RETRY = (4, 6, 7)
 # More than any run writes; the matrix ends with the first cell in which nothing was left to kill after.
 MOST_WRITES = 40
 
@@ -122,7 +130,7 @@ def _leaked(namespace: Namespace, operator: LocalOperator, selector: str) -> lis
 
 
 @pytest.mark.usefixtures("no_operator_in_the_cluster")
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", ["remote", "daskKubernetes"])
 def test_a_kill_after_any_write_changes_nothing_about_the_end(
     namespace: Namespace, settings: dict[str, Any], kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,6 +155,28 @@ def test_a_kill_after_any_write_changes_nothing_about_the_end(
     for each in matrix:
         assert (each["phase"], each["result"]) == ("Succeeded", 285), each
         assert (each["runners"], each["flows"]) == (1, 1), each
+
+
+@pytest.mark.usefixtures("no_operator_in_the_cluster")
+def test_a_kill_in_the_middle_of_a_retry_starts_nothing_twice(
+    namespace: Namespace, settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    matrix: list[dict[str, Any]] = []
+    with ApiProxy(lambda _write: None) as proxy:
+        local = {**settings, "watchNamespaces": [namespace.name]}
+        operator = LocalOperator(tmp_path, proxy.kubeconfig(tmp_path / "kubeconfig"), local)
+        try:
+            matrix = [cell(namespace, operator, proxy, "retried", number) for number in OF_A_RETRY]
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{operator.log()}") from error
+        finally:
+            operator.stop()
+    with capsys.disabled():
+        print(f"\nkill -9 in the middle of a retry\n{_table(matrix)}")
+    for each in matrix:
+        assert each["killed after"], each
+        assert (each["phase"], each["result"]) == ("Succeeded", 285), each
+        assert (each["runners"], each["flows"]) == (2, 2), each
 
 
 def _table(matrix: list[dict[str, Any]]) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flow_operator.kube.errors import Conflict, NotFound, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
 
 Manifest = dict[str, Any]
 WRITES = ("create", "replace_status", "delete", "patch", "json_patch")
@@ -49,6 +52,16 @@ class RecordingKube:
         if (kind, name) not in self.objects:
             raise NotFound(name)
         return copy.deepcopy(self.objects[kind, name])
+
+    async def list(
+        self, _api_version: str, kind: str, _namespace: str | None, **selectors: str
+    ) -> AsyncIterator[Manifest]:
+        """Yield objects of a kind, by the reason that a field selector names."""
+        self.calls.append(f"list {kind}")
+        reason = selectors.get("fieldSelector", "").removeprefix("reason=")
+        for (each, _), found in list(self.objects.items()):
+            if each == kind and (not reason or found.get("reason") == reason):
+                yield copy.deepcopy(found)
 
     async def create(self, manifest: Manifest, *, dry_run: bool = False, strict: bool = False) -> Manifest:
         """Create an object, or say whether it would be admitted."""
@@ -123,7 +136,7 @@ class RecordingKube:
         return held
 
     async def json_patch(
-        self, _api_version: str, kind: str, _namespace: str, name: str, steps: list[Manifest]
+        self, _api_version: str, kind: str, _namespace: str, name: str, steps: Sequence[Manifest]
     ) -> Manifest:
         """Take our finalizers off; a dying object that nothing else holds is gone then."""
         found = self.objects.get((kind, name))

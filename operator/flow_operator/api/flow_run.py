@@ -168,6 +168,9 @@ class FlowRunStatus(Model):
     retries: Retries | None = Field(default=None, description="How many attempts were paid for after failures.")
     next_attempt_time: Text | None = Field(default=None, description="When the next attempt begins.")
     active: Active | None = Field(default=None, description="How long the run has been active, suspensions excepted.")
+    scale_up_time: Text | None = Field(
+        default=None, description="When an autoscaler said that it brings a node for a pod of the current attempt."
+    )
     resume_time: Text | None = Field(default=None, description="When the run was last resumed.")
     start_time: Text | None = Field(default=None, description="When the flow's process began.")
     completion_time: Text | None = Field(default=None, description="When the run ended.")

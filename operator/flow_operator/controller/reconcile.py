@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from ..api.conditions import STARTED
 from ..api.flow_run import FINISHED
 from ..api.labels import API_VERSION, GROUP, MANAGER, RUN_UID
 from ..kube.errors import Conflict, KubeError, NotFound, Refused
-from ..plan import clean_up, deployment, kubernetes_job, run
+from ..plan import clean_up, deadlines, deployment, kubernetes_job, run
 from ..plan.conditions import is_true
 from ..plan.types import Announcement, Plan, Ref
 from .observe import observe_deployment, observe_run, sources_are_known
@@ -77,7 +78,7 @@ class Reconciler:
             return
         if key.kind == "FlowRun":
             await self._confirm_absence(found)
-        plan = self._decide(key, found)
+        plan = await self._decide(key, found)
         await self._carry_out(key, found, plan)
         self._on_reconciled(key.kind, time.monotonic() - began)
 
@@ -97,17 +98,31 @@ class Reconciler:
             return
         self._store.put({"apiVersion": "v1", "kind": "Pod", **pod})
 
-    def _decide(self, key: Key, found: Manifest) -> Plan:
+    async def _decide(self, key: Key, found: Manifest) -> Plan:
         refused, now = self._refused.get(key), self._clock()
         if key.kind == "FlowRun":
             heard = self._listener.heard(key) if self._listener else None
-            return run.decide(found, observe_run(self._store, found, refused, heard), self._settings, now)
+            known = observe_run(self._store, found, refused, heard)
+            if waiting := deadlines.asks_for_a_node(found, known, now):
+                known = replace(known, scale_up=await self._scale_up(key.namespace, waiting))
+            return run.decide(found, known, self._settings, now)
         seen = observe_deployment(
             self._store, found, self._sources, self._ca_bundle(), refused, self._refused_runs.get(key)
         )
         if found["metadata"].get("deletionTimestamp") or not sources_are_known(found, self._sources):
             return Plan()  # the watch of the source asks again once it has looked
         return deployment.decide(found, seen, self._settings, now)
+
+    async def _scale_up(self, namespace: str, waiting: tuple[str, ...]) -> str | None:
+        """Ask when an autoscaler said that it brings a node for one of some pods; None: it did not."""
+        for reason in deadlines.BRINGS_A_NODE:
+            try:
+                async for each in self._api.list("v1", "Event", namespace, fieldSelector=f"reason={reason}"):
+                    if each["involvedObject"].get("uid") in waiting:
+                        return str(each.get("lastTimestamp") or each["metadata"]["creationTimestamp"])
+            except KubeError as error:
+                logger.info("cannot read events: %s", error, extra={"namespace": namespace})
+        return None
 
     async def _sweep(self, key: Key, living: Manifest | None) -> None:
         """Free what deleted runs of this name left behind: what our finalizers hold, or a dead controller's."""

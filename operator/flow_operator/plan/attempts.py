@@ -31,7 +31,18 @@ TELLING = frozenset({"HooksLost", "OnStartFailed", "OnExitFailed"})
 # Attempts that status remembers.
 MOST = 20
 # What status says of one attempt, and not of the next.
-OF_ONE = ("startTime", "stages", "workers", "result", "resultOmitted", "error", "hooks", "diagnosis", "nextAttemptTime")
+OF_ONE = (
+    "startTime",
+    "stages",
+    "workers",
+    "result",
+    "resultOmitted",
+    "error",
+    "hooks",
+    "diagnosis",
+    "nextAttemptTime",
+    "scaleUpTime",
+)
 
 
 def under_way(status: dict[str, Any]) -> bool:

@@ -2,20 +2,65 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..api import conditions as words
+from ..api.flow_deployment import DEFAULT_PRE_RUNNING_DEADLINE
 from . import diagnosis
+from .conditions import find
 from .times import parse, seconds_since
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ..api.flow_deployment import Diagnosis
     from .case import Case
-    from .types import Manifest
+    from .types import Manifest, ObservedRun
 
 # Seconds beyond the pod's grace until the operator ends a pod itself that its kubelet ought to have ended.
 KUBELETS_PATIENCE = 10.0
 # A node that an autoscaler brings comes within this, or not at all: as long as the cluster autoscaler itself waits.
 NODE_ON_ITS_WAY = 900.0
+
+
+# What the cluster autoscaler and Karpenter say of a pod for which they bring a node; they say it in Events alone.
+BRINGS_A_NODE = ("TriggeredScaleUp", "Nominated")
+
+
+def waited(case: Case) -> float:
+    """Return the seconds that the current attempt has been getting ready; not while a node was on its way to it."""
+    total = seconds_since(case.attempt_began, case.now)
+    told = case.status.get("scaleUpTime") or case.seen.scale_up
+    if told is None:
+        return total
+    case.status["scaleUpTime"] = told
+    scheduled = [_scheduled(each) for each in _pods(case.seen)]
+    until = 0.0 if None in scheduled else min((seconds_since(each, case.now) for each in scheduled), default=0.0)
+    return total - min(max(seconds_since(told, case.now) - until, 0.0), NODE_ON_ITS_WAY)
+
+
+def asks_for_a_node(run: Manifest, seen: ObservedRun, now: datetime) -> tuple[str, ...]:
+    """Return the UIDs of pods that no node took for so long that it must be known whether one is on its way."""
+    status: dict[str, Any] = run.get("status") or {}
+    began = find(status, words.SET_UP)
+    if began is None or began["status"] != "Unknown" or "ending" in status or "scaleUpTime" in status:
+        return ()
+    limit = status["pinned"].get("bounds", {}).get("preRunningDeadlineSeconds", DEFAULT_PRE_RUNNING_DEADLINE)
+    if seconds_since(began["lastTransitionTime"], now) < limit:
+        return ()
+    return tuple(each["metadata"]["uid"] for each in _pods(seen) if _scheduled(each) is None)
+
+
+def _pods(seen: ObservedRun) -> tuple[Manifest, ...]:
+    return (*([seen.runner] if seen.runner else []), *seen.dask_pods)
+
+
+def _scheduled(pod: Manifest) -> str | None:
+    """Return when a node took a pod, or None."""
+    for each in (pod.get("status") or {}).get("conditions") or ():
+        if each["type"] == "PodScheduled" and each["status"] == "True":
+            return str(each["lastTransitionTime"])
+    return None
 
 
 def active_seconds(case: Case) -> int:

@@ -295,7 +295,7 @@ def _lost(case: Case, of: str = "") -> Diagnosis:
 
 def _wait_or_fail(case: Case, why: Diagnosis, patience: float | None = None) -> bool:
     """Show what the run waits for, and end it when its patience is over."""
-    since = seconds_since(case.attempt_began, case.now)
+    since = deadlines.waited(case)
     limit = min(case.pinned.pre_running_deadline, patience or case.pinned.pre_running_deadline)
     if since >= limit:
         return attempts.failed(case, why)
@@ -394,7 +394,7 @@ def _not_started(case: Case, pod: Manifest) -> bool:
 
 def _wait_until_late(case: Case, pod: Manifest) -> bool:
     case.look_again(case.pinned.pre_running_deadline)
-    if seconds_since(case.attempt_began, case.now) >= case.pinned.pre_running_deadline:
+    if deadlines.waited(case) >= case.pinned.pre_running_deadline:
         return attempts.failed(case, diagnosis.not_started(pod))
     case.setting_up()  # what was in the way is not any more
     return True

@@ -96,6 +96,7 @@ class ObservedRun:
     workers: tuple[Manifest, ...] = ()  # worker pods that are the run's own
     heard: Heard | None = None  # what the scheduler has said
     refused: str | None = None  # why the API server refused a child of ours
+    scale_up: str | None = None  # when an autoscaler said that it brings a node for a pod; asked only where it matters
     replaced_by: str | None = None  # a later run of its schedule that wants it cancelled
     replaces: str | None = None  # an earlier one that has not ended yet
 

@@ -252,3 +252,22 @@ async def test_a_pod_that_is_deleted_at_once_is_not_kept_as_if_it_were_dying() -
     assert world.store.get(key_of(pod)) is None
     await world.reconciler.reconcile(RUN)
     assert world.run["status"]["phase"] == "Cancelled"
+
+
+async def test_whether_a_node_is_on_its_way_is_asked_only_when_the_time_is_over() -> None:
+    world = World(m.a_run(preRunningDeadlineSeconds=60), m.a_ready_deployment())
+    await world.settle()
+    world.kubelet(lambda pod: m.scheduled(pod, reason="Unschedulable", message="0/2 nodes"))
+    (pod,) = world.pods()
+    event = {"involvedObject": {"uid": pod["metadata"]["uid"]}, "lastTimestamp": m.at(20)}
+    world.kube.put(
+        {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"}, "reason": "TriggeredScaleUp", **event}
+    )
+    world.seconds = 50
+    await world.settle()
+    assert "list Event" not in world.kube.calls
+    for world.seconds in (70, 80):
+        await world.settle()
+    assert world.kube.calls.count("list Event") == 1
+    assert world.run["status"]["scaleUpTime"] == m.at(20)
+    assert world.run["status"]["phase"] == "SettingUp"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from flow_operator.plan import deadlines
 from flow_operator.plan.types import ObservedRun
 from tests.support import makers as m
 from tests.unit.plan.test_attempts import RAISED, begun, decide, dying, running, seen
@@ -85,3 +87,47 @@ def test_a_run_that_is_out_of_time_is_not_tried_again() -> None:
     out = m.ended(pod, code=79)
     out["status"] |= {"phase": "Failed", "reason": "DeadlineExceeded"}
     assert verdict(decide(run, seen(out), after=36).status) == "DeadlineExceeded"
+
+
+class TestAutoscaler:
+    """The clock of an attempt stands still while a node is on its way."""
+
+    def stuck(self) -> tuple[Manifest, Manifest]:
+        run, pod = begun(preRunningDeadlineSeconds=60)
+        return run, m.scheduled(pod, reason="Unschedulable", message="0/2 nodes are available")
+
+    def test_events_are_read_only_when_the_time_is_over_and_a_pod_has_no_node(self) -> None:
+        run, pod = self.stuck()
+        assert deadlines.asks_for_a_node(run, seen(pod), m.NOW + timedelta(seconds=50)) == ()
+        late = m.NOW + timedelta(seconds=70)
+        assert deadlines.asks_for_a_node(run, seen(pod), late) == (pod["metadata"]["uid"],)
+        assert deadlines.asks_for_a_node(run, seen(placed(pod, 40)), late) == ()
+        assert deadlines.asks_for_a_node(m.a_run(), ObservedRun(), late) == ()
+
+    def test_a_node_that_comes_is_waited_for_and_one_that_does_not_ends_the_attempt(self) -> None:
+        run, pod = self.stuck()
+        waits = decide(run, seen(pod, scale_up=m.at(30)), after=80)
+        assert waits.status is not None
+        assert waits.status["scaleUpTime"] == m.at(30)
+        assert "ending" not in waits.status
+        run = m.with_status(run, waits.status)
+        assert deadlines.asks_for_a_node(run, seen(pod), m.NOW + timedelta(seconds=90)) == (), "it is known"
+        over = decide(run, seen(pod), after=30 + 900 + 40)
+        assert over.status is not None
+        assert over.status["ending"]["reason"] == "Unschedulable"
+
+    def test_the_clock_goes_on_once_the_pod_has_its_node(self) -> None:
+        run, pod = self.stuck()
+        run = m.with_status(run, decide(run, seen(pod, scale_up=m.at(30)), after=80).status)
+        here = placed(pod, 200)  # 25 s of patience were used, 35 are left
+        pulls = m.waiting(here, "ContainerCreating")
+        assert "ending" not in (decide(run, seen(pulls), after=230).status or {})
+        late = decide(run, seen(pulls), after=240).status
+        assert late is not None
+        assert late["ending"]["reason"] == "NotStarted"
+
+
+def placed(pod: Manifest, when: float) -> Manifest:
+    """Return the pod after the scheduler has found it a node."""
+    told = {"type": "PodScheduled", "status": "True", "lastTransitionTime": m.at(when)}
+    return {**pod, "status": {**pod["status"], "conditions": [told]}}
