@@ -395,7 +395,7 @@ def test_the_times_of_callbacks_are_those_of_the_code() -> None:
 @pytest.mark.parametrize(
     ("page", "words_"),
     [
-        ("flowrun.md", f"ends the run after {run_plan.PULL_PATIENCE:.0f} s"),
+        ("flowrun.md", f"ends the attempt after {run_plan.PULL_PATIENCE:.0f} s"),
         ("flowrun.md", f"(15 s, with [callbacks](callbacks.md) {DEFAULT_STOP_GRACE + DEFAULT_CALLBACK_TIMEOUT + 5} s)"),
         ("flowdeployment.md", f"after {healing.SOON:.0f} s, 20 s, and so on up to every 5 minutes"),
         ("flowdeployment.md", f"after {healing.LATER:.0f} s, 60 s, and so on up to every 10 minutes"),
