@@ -139,6 +139,7 @@ NOT_REASONS = {
     *("File", "FallbackToLogsOnError", "Never", "Always", "OnFailure", "IfNotPresent", "RuntimeDefault", "Background"),
     *("ALL", "TCP", "HOME", "TMPDIR", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "Local", "LocalDask", "Dask"),
     *("WorkerLog", "Seconds", "Finished", "Limit", "DisruptionTarget", "Complete", "Job", "Pods", "Service", "None"),
+    *("TriggeredScaleUp", "Nominated"),
     *("ImportError", "NameError", "AttributeError", "SyntaxError", "IndentationError", "TabError", "Layers", "Docker"),
     *("ModuleNotFoundError", "Refused", "Custom", "FargateTask"),
     *("Allow", "Forbid", "Replace", "Now", "Gi", "Mi"),
