@@ -91,6 +91,8 @@ def message(shown: Manifest) -> str:
 @every_row
 def test_argo_cd_says_what_the_table_says(kind: str, name: str, shown: Manifest, true: str) -> None:
     word = {"Ready": "Healthy", "Stalled": "Degraded", "Reconciling": "Progressing"}[true]
+    if shown["status"].get("phase") == "Suspended":
+        word = "Suspended"
     assert argocd.health(script(kind), shown) == {"status": word, "message": message(shown)}
 
 

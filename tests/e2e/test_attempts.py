@@ -13,30 +13,44 @@ from tests.support.cluster import condition, deployment, eventually, kubectl, re
 if TYPE_CHECKING:
     from tests.support.cluster import Manifest, Namespace
 
+# What a flow says of itself, as often as it takes: the test cluster may be busy.
+MARK = (
+    recorder.CLIENT
+    + """
+NUMBER = _json.loads(_os.environ.get("FLOW_OPERATOR_RUN", "{}")).get("run", {}).get("attempt")
+
+def mark(what):
+    for _ in range(5):
+        try:
+            return record(what, attempt=NUMBER)
+        except OSError:
+            _time.sleep(0.2)
+"""
+)
 BODY = """
-    number = _json.loads(_os.environ["FLOW_OPERATOR_RUN"])["run"]["attempt"]
-    record("start", attempt=number)
+    mark("start")
     try:
-        if number in slow:
-            _time.sleep(60)
-        if number <= fails:
-            raise ValueError(f"attempt {number}")
+        for _ in range(40 if NUMBER in slow else 0):
+            _time.sleep(1.5)
+            mark("alive")
+        if NUMBER <= fails:
+            raise ValueError(f"attempt {NUMBER}")
     finally:
-        record("stop", attempt=number)
-    return number
+        mark("stop")
+    return NUMBER
 """
 FLOW = (
-    recorder.CLIENT
+    MARK
     + """
 from flow_operator import flow
 from flow_operator.environments import RemoteEnvironment
 
-@flow(environment=RemoteEnvironment(on_exit=lambda: record("on_exit")))
+@flow(environment=RemoteEnvironment(on_exit=lambda: mark("on_exit")))
 def flow(fails: int = 0, slow: tuple = ()):
 """
     + BODY
 )
-DASK_FLOW = recorder.CLIENT + "\ndef flow(fails: int = 0, slow: tuple = ()):\n" + BODY
+DASK_FLOW = MARK + "\ndef flow(fails: int = 0, slow: tuple = ()):\n" + BODY
 DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 1}}
 
 
@@ -53,7 +67,7 @@ def runs(namespace: Namespace) -> None:
         run("paused", "tries", parameters=slow),
         run("paused-dask", "tries-dask", parameters=slow),
         run("held", "tries", suspend=True),
-        run("late", "tries", parameters={"fails": 1, "slow": [2]}, backoffLimit=9, activeDeadlineSeconds=25),
+        run("late", "tries", parameters={"fails": 1, "slow": [2]}, backoffLimit=9, activeDeadlineSeconds=35),
         run("left", "tries", parameters={"fails": 9}, backoffLimit=9),
     )
 
@@ -84,16 +98,11 @@ def attempts(seen: Manifest) -> list[tuple[str, str | None]]:
 
 
 def never_two(namespace: Namespace, name: str) -> list[str]:
-    """Return what a run's flows and callbacks recorded, after checking that none began before another had ended."""
-    said = recorder.records(namespace, name)
-    running: list[int] = []
-    for each in said:
-        if each["what"] == "start":
-            assert not running, f"{name}: attempt {each['attempt']} began while {running} ran: {said}"
-            running.append(each["attempt"])
-        elif each["what"] == "stop":
-            running.remove(each["attempt"])
-    return [each["what"] for each in said]
+    """Return what a run's flows and callbacks said, after checking that nothing of two attempts overlaps."""
+    said = sorted(recorder.records(namespace, name), key=lambda each: each["at"])
+    numbers = [each["attempt"] for each in said]
+    assert numbers == sorted(numbers), f"{name}: two attempts at once: {said}"
+    return [each["what"] for each in said if each["what"] != "alive"]
 
 
 def test_a_pod_that_is_deleted_before_its_flow_began_costs_the_infrastructures_budget(namespace: Namespace) -> None:
@@ -186,8 +195,8 @@ def test_the_deadline_is_that_of_all_attempts(namespace: Namespace) -> None:
         next(each["spec"] for each in namespace.list("pods", f"flow-operator.io/run=late,flow-operator.io/attempt={n}"))
         for n in (1, 2)
     )
-    assert first["activeDeadlineSeconds"] == 25
-    assert second["activeDeadlineSeconds"] < 25
+    assert first["activeDeadlineSeconds"] == 35
+    assert second["activeDeadlineSeconds"] < 35
     never_two(namespace, "late")
 
 
