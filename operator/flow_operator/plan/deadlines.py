@@ -52,7 +52,7 @@ def asks_for_a_node(run: Manifest, seen: ObservedRun, now: datetime) -> tuple[st
 
 
 def _pods(seen: ObservedRun) -> tuple[Manifest, ...]:
-    return (*([seen.runner] if seen.runner else []), *seen.dask_pods)
+    return (*([seen.runner] if seen.runner else []), *seen.dask_pods, *seen.workers)
 
 
 def _scheduled(pod: Manifest) -> str | None:
