@@ -347,8 +347,15 @@ def test_a_task_of_an_earlier_attempt_that_does_not_stop_keeps_another_from_begi
 
 
 def test_a_signal_ends_a_wait_and_falls_nowhere_else() -> None:
+    before = signal.getsignal(signal.SIGTERM)
     with driving.stoppable() as wait:
         assert not wait(0.0)
         os.kill(os.getpid(), signal.SIGTERM)
         assert wait(5.0)
-        assert not wait(0.0)
+        assert not wait(0.0), "it is told once"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_that_nobody_has_waited_for_is_raised_at_the_end() -> None:
+    with pytest.raises(KeyboardInterrupt), driving.stoppable():
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,9 @@ UNANSWERED = 900.0  # seconds with an AWS that does not answer, while there is a
 UNKNOWN = 60.0  # seconds that a task may be unknown to AWS: what it has just made it may not list yet
 STOPPING = 180.0  # seconds for the task of an earlier attempt to stop: AWS kills it after 120 at most
 
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+_HEARD = 0.2  # seconds until a wait hears of one
+
 _BY_OTHERS = {
     "UserInitiated": "somebody stopped it",
     "SpotInterruption": "AWS took its capacity back",
@@ -36,16 +41,32 @@ _LOG = "The task's own log is where logConfiguration of its container sends it."
 
 @contextmanager
 def stoppable() -> Iterator[Callable[[float], bool]]:
-    """Hold SIGTERM and SIGINT back; give a way to wait that ends when one has come, and says so.
+    """Take SIGTERM and SIGINT as a wish; give a way to wait that ends when there is one, and says so.
 
-    So no signal falls between a request to AWS and the note of what it has started.
+    So none falls between a request to AWS and the note of what it has started. Handlers, not a mask: a thread that the
+    flow's modules have started would get what we hold back.
     """
-    signals = {signal.SIGTERM, signal.SIGINT}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    wishes: list[int] = []
+
+    def wait(seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while not wishes and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _HEARD))
+        heard = bool(wishes)
+        wishes.clear()
+        return heard
+
+    if threading.current_thread() is not threading.main_thread():  # where Python has no handlers
+        yield wait
+        return
+    before = {each: signal.signal(each, lambda number, _: wishes.append(number)) for each in _STOPS}
     try:
-        yield lambda seconds: signal.sigtimedwait(signals, seconds) is not None
+        yield wait
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    if wishes:
+        raise KeyboardInterrupt("stopped by SIGTERM")
 
 
 def registered(ecs: Ecs, definition: Mapping[str, Any]) -> Arguments:
