@@ -54,29 +54,27 @@ def in_aws(namespace: Namespace) -> Manifest:
     return made
 
 
-def server(namespace: Namespace, image: str) -> None:
-    """Start AWS."""
+def aws_pod(image: str, command: list[str], variables: list[Manifest]) -> Manifest:
+    """Return the spec of a pod that restricted Pod Security admits."""
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    container = {
-        "name": "aws",
-        "image": image,
-        "command": ["python3", "/aws/aws.py", "5000"],
-        "env": [{"name": "HOME", "value": "/tmp"}],
-        "readinessProbe": {"tcpSocket": {"port": 5000}, "periodSeconds": 1},
-        "securityContext": security,
-        "volumeMounts": [{"name": "code", "mountPath": "/aws"}],
-    }
-    spec = {
+    container = {"name": "aws", "image": image, "command": command, "env": variables, "securityContext": security}
+    return {
+        "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 0,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [container],
-        "volumes": [{"name": "code", "configMap": {"name": "aws"}}],
     }
+
+
+def server(namespace: Namespace, image: str) -> None:
+    """Start AWS."""
+    spec = aws_pod(image, ["python3", "/aws/aws.py", "5000"], [{"name": "HOME", "value": "/tmp"}])
+    spec["containers"][0] |= {
+        "readinessProbe": {"tcpSocket": {"port": 5000}, "periodSeconds": 1},
+        "volumeMounts": [{"name": "code", "mountPath": "/aws"}],
+    }
+    spec["volumes"] = [{"name": "code", "configMap": {"name": "aws"}}]
     code = (ROOT / "tests" / "support" / "aws.py").read_text()
     namespace.apply(
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "aws"}, "data": {"aws.py": code}},
@@ -139,6 +137,20 @@ def test_a_run_ends_as_its_task_does(namespace: Namespace, aws: None) -> None:
     assert [each["reason"] for each in stopped] == [
         f"flow-operator: the runner of FlowRun {namespace.name}/long was stopped"
     ]
+
+
+def test_the_container_that_was_registered_runs_the_flow_by_itself(namespace: Namespace, aws: None) -> None:
+    """As AWS would: PID 1, with the variables of definition and overrides, and nothing of a pod of ours beside it."""
+    asked = calls(namespace)
+    definition = next(arguments for action, arguments in asked if action == "RegisterTaskDefinition")
+    task = next(arguments for action, arguments in asked if action == "RunTask")
+    container = definition["containerDefinitions"][0]
+    variables = [*container["environment"], *task["overrides"]["containerOverrides"][0]["environment"]]
+    made = aws_pod(container["image"], container["command"], variables)
+    namespace.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "alone"}, "spec": made})
+    kubectl("-n", namespace.name, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/alone", "--timeout=60s")
+    records = [each["what"] for each in recorder.records(namespace) if each["pod"] == "alone"]
+    assert records == ["on_start", "flow 4", "on_exit Succeeded"]
 
 
 def test_credentials_are_nowhere_but_in_the_secret_and_the_runner(namespace: Namespace, aws: None) -> None:

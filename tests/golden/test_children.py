@@ -83,6 +83,9 @@ CASES: dict[str, Callable[[], list[Manifest]]] = {
     "check-of-an-image-built-elsewhere": lambda: children_of_deployment(flow=m.an_elsewhere_built_flow()),
     "check-of-local-storage": lambda: children_of_deployment(**m.a_local_flow()),
     "run-of-local-storage": lambda: children_of_run("on_exit", **m.a_local_flow()),
+    "check-for-fargate": lambda: children_of_deployment(
+        flow=m.an_elsewhere_built_flow(), environment={"fargateTask": FARGATE}
+    ),
     "check-of-mounted-code": lambda: children_of_deployment(storage={"bytes": {}}),
     "run-remote": lambda: children_of_run(),
     "run-remote-with-callbacks": lambda: children_of_run("on_start", "on_exit"),

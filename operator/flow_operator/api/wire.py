@@ -155,6 +155,7 @@ class CheckRequest(TypedDict, total=False):
     flow: FlowRef
     flows: list[FlowRef]  # the others in the same image: they must load too, and no facts of theirs are told
     python: str  # minor version of the author's Python; another in the image is a warning
+    modules: dict[str, list[str]]  # what the environment of the resource needs, by its kind
 
 
 class FlowFacts(TypedDict, total=False):

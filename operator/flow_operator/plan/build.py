@@ -237,6 +237,8 @@ def check_pod(
     request: wire.CheckRequest = {"flow": inputs.flow}
     if inputs.python:
         request["python"] = inputs.python
+    if modules := _modules(spec):
+        request["modules"] = modules
     return pods.pod(
         name=names.build_child(target.name, "check", check_key(spec, inputs, image), attempt),
         namespace=target.namespace,
@@ -269,7 +271,13 @@ def check_key(spec: FlowDeploymentSpec, inputs: Inputs, image: str) -> str:
     elsewhere = spec.flow.image.pull_secret if spec.flow.image else None
     dask = spec.environment and spec.environment.dask_kubernetes
     private = [dask.private_registry] if dask and dask.private_registry else []
-    return names.digest(inputs.hash, image, pods.compact(seen), elsewhere or "", *private)
+    return names.digest(inputs.hash, image, pods.compact(seen), elsewhere or "", *private, *_modules(spec))
+
+
+def _modules(spec: FlowDeploymentSpec) -> dict[str, list[str]]:
+    """Return what the resource's environment needs in the image; the flow's own says so by itself."""
+    fargate = spec.environment and spec.environment.fargate_task
+    return {"fargateTask": ["boto3", "botocore"]} if fargate else {}
 
 
 def code_mount(target: Target, inputs: Inputs) -> tuple[list[Manifest], list[Manifest]]:

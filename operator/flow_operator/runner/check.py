@@ -16,6 +16,8 @@ from flow_operator.runner import report as reports
 from flow_operator.runner.load import LoadError, load
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flow_operator.api.wire import CheckReport, CheckRequest, FlowFacts
     from flow_operator.flow.core import Flow
     from flow_operator.flow.parameters import ParameterSpec
@@ -46,6 +48,8 @@ def _checked(request: CheckRequest) -> FlowFacts:
     # Tasks of this project have no result handlers: there is nothing to check about them here.
     for each in (flow, *others):
         _import_dependencies(each)
+    for kind, modules in request.get("modules", {}).items():
+        _import(modules, f"spec.environment.{kind}")
     return facts(flow)
 
 
@@ -69,15 +73,18 @@ def _minor() -> str:
 
 def _import_dependencies(flow: Flow) -> None:
     """Modules that the environment says it needs."""
-    environment = type(flow.environment).__name__
-    for name in getattr(flow.environment, "dependencies", ()):
+    environment = flow.environment
+    _import(getattr(environment, "dependencies", ()), f"{type(environment).__name__} of flow {flow.name!r}")
+
+
+def _import(names: Iterable[str], whose: str) -> None:
+    for name in names:
         try:
             importlib.import_module(name)
         except (Exception, SystemExit) as error:
             raise LoadError(
                 "EnvironmentDependencyMissing",
-                f"{environment} of flow {flow.name!r} needs module {name!r}, which cannot be imported: "
-                f"{type(error).__name__}: {error}",
+                f"{whose} needs module {name!r}, which cannot be imported: {type(error).__name__}: {error}",
                 f"Add the package of {name.partition('.')[0]!r} to pythonDependencies.",
                 error,
             ) from error

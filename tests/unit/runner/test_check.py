@@ -147,6 +147,12 @@ def test_modules_that_the_environment_needs_must_import(image: Image) -> None:
     assert "flow" in image.check(NEEDY.replace("nowhere.deep", "decimal"))
 
 
+def test_modules_that_the_resources_environment_needs_must_import_too(image: Image) -> None:
+    report = image.check("def squares(): ...", modules={"fargateTask": ["json", "nowhere"]})
+    assert report["reason"] == "EnvironmentDependencyMissing"
+    assert "spec.environment.fargateTask needs module 'nowhere'" in report["message"]
+
+
 def test_flows_load_before_modules_are_looked_for(image: Image) -> None:
     (image.home / "other.py").write_text("import nowhere")
     refs = [{"location": str(image.home / "other.py"), "attribute": "cubes"}]
