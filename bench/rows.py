@@ -42,6 +42,7 @@ class Comparison:
     peer: str
     peer_title: str
     target: float | None = None
+    stage: str | None = None  # of both; None: the whole
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,11 @@ COMPARISONS = (
     Comparison("remote", "FlowRun, remote, docker storage", "run", "job", "batch/v1 Job"),
     Comparison("callbacks", "FlowRun, on_start and on_exit", "run-callbacks", "pod", "bare pod, no callbacks"),
     Comparison("dask", "FlowRun, daskKubernetes, one worker", "run-dask", "daskjob", "DaskJob, one worker", 0.9),
+    *(
+        Comparison("scaling", f"{title}, {provider}", ours, "scaling-daskjob", "DaskJob, DaskAutoscaler", target, stage)
+        for stage, title in (("first task", "time to first task"), ("all workers", "time to 4 of 1 to 4 workers"))
+        for provider, ours, target in (("Pods", "scaling", 0.7), ("DaskCluster", "scaling-cluster", None))
+    ),
     Comparison("build", "storage.build(), code changed, warm host", "storage", "docker", "docker build && push", 0.1),
     Comparison("build", "rebuild and push, warm process", "layers", "docker", "docker build && push"),
     Comparison("build", "rebuild and push, new process", "layers-process", "docker", "docker build && push"),
@@ -166,10 +172,10 @@ def lines(samples: Samples, memory: dict[str, dict[str, int]]) -> list[Line]:
     found = [
         Line(
             row.title,
-            Spread.of([each.seconds for each in samples[row.ours]]),
+            _spread(samples[row.ours], row.stage),
             "s",
             row.peer_title,
-            Spread.of([each.seconds for each in samples[row.peer]]),
+            _spread(samples[row.peer], row.stage),
             row.target,
         )
         for row in COMPARISONS
@@ -188,6 +194,10 @@ def lines(samples: Samples, memory: dict[str, dict[str, int]]) -> list[Line]:
     found += [line for row in TAILS if samples.get(row.ours) for line in _tail(row, samples[row.ours])]
     found += [Line(f"operator memory, {when}", Spread(size, size), "MiB") for when, size in _mebibytes(memory)]
     return found
+
+
+def _spread(samples: list[Sample], stage: str | None) -> Spread:
+    return Spread.of([each.seconds if stage is None else each.stages[stage] for each in samples])
 
 
 def _difference(ours: list[Sample], peer: list[Sample]) -> Spread:

@@ -62,6 +62,28 @@ def flow() -> int:
 """
 DASK_RESULT = sum(i * i for i in range(8))
 
+# Load for more workers than one, until as many as may be have computed; tells when the first task began, and when the last
+# of them had computed something, by the nodes' clock, which is this machine's.
+SCALING_WORKERS = 4
+SCALING_SOURCE = f"""\
+import os, time
+from distributed import as_completed, get_client
+
+def task(i: int) -> tuple[float, float, str]:
+    began = time.time()
+    time.sleep(0.25)
+    return began, time.time(), os.environ["HOSTNAME"]
+
+def flow() -> dict[str, float]:
+    pending = get_client().map(task, range(1000), pure=False)
+    first, ends = float("inf"), {{}}
+    for _, (began, ended, where) in as_completed(pending, with_results=True):
+        first = min(first, began)
+        ends[where] = min(ended, ends.get(where, ended))
+        if len(ends) == {SCALING_WORKERS}:
+            return {{"first": first, "all": max(ends.values())}}
+"""
+
 # The peers run the very file that the FlowRun's image holds.
 PROGRAM = """\
 exec(open("/flows/flow.py").read())
@@ -141,6 +163,25 @@ def dask_job(name: str, ready: Manifest, settings: Settings) -> Manifest:
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"job": {"spec": runner}, "cluster": {"spec": spec}},
     }
+
+
+def dask_autoscaler(job: Manifest) -> Manifest:
+    """Return a DaskAutoscaler of a DaskJob's cluster, with the bounds of the FlowRun."""
+    meta = job["metadata"]
+    return {
+        "apiVersion": "kubernetes.dask.org/v1",
+        "kind": "DaskAutoscaler",
+        "metadata": {"name": meta["name"], "namespace": meta["namespace"]},
+        "spec": {"cluster": meta["name"], "minimum": 1, "maximum": SCALING_WORKERS},
+    }
+
+
+def run_scaled(seen: Manifest) -> bool | None:
+    """Return whether a FlowRun succeeded and told when what happened, None while it runs."""
+    outcome = condition(seen, "Succeeded")
+    if outcome == "True":
+        return set(seen["status"].get("result") or {}) == {"first", "all"}
+    return False if outcome == "False" else None
 
 
 def pod_ended(seen: Manifest) -> bool | None:

@@ -98,6 +98,9 @@ class Bench:
             "suspend": self._suspend,
             "run-dask": lambda: self._run("dask", subjects.DASK_RESULT),
             "daskjob": self._dask_job,
+            "scaling": lambda: self._scaling("scaling"),
+            "scaling-cluster": lambda: self._scaling("scaling-cluster"),
+            "scaling-daskjob": self._scaling_dask_job,
             "storage": lambda: _built(*self.builds.storage(_new())),
             "storage-pandas": lambda: _built(*self.builds.storage_with_pandas(_new())),
             "docker-pandas": lambda: Sample(self.builds.docker_with_pandas(_new())),
@@ -127,6 +130,56 @@ class Bench:
     def _dask_job(self) -> Sample:
         manifest = subjects.dask_job(self._name("daskjob"), self._deployment("dask"), self.settings)
         return self._alone(manifest, subjects.dask_job_ended)
+
+    def _scaling(self, of: str) -> Sample:
+        """Measure a FlowRun whose load wants more workers than it begins with."""
+        self._deployment(of)
+        manifest = subjects.flow_run(self._namespace, self._name(of), of)
+        clock: list[float] = []
+        try:
+            sample = self._timed(manifest, self._created_at(clock), subjects.run_scaled)
+            said = self._kube.get(path_of(manifest))["status"]["result"]
+        finally:
+            self._remove(manifest)
+        return _scaled(sample, said, clock[0])
+
+    def _scaling_dask_job(self) -> Sample:
+        """Measure the same in a DaskJob with a DaskAutoscaler."""
+        manifest = subjects.dask_job(self._name("scalingjob"), self._deployment("scaling-cluster"), self.settings)
+        autoscaler = subjects.dask_autoscaler(manifest)
+        cluster = {**autoscaler, "kind": "DaskCluster"}
+        clock: list[float] = []
+
+        def create(job: Manifest) -> None:
+            self._created_at(clock)(job)
+            while not self._there(cluster):  # an autoscaler that finds no cluster looks again after a minute
+                time.sleep(0.05)
+            self._kube.create(autoscaler)
+
+        try:
+            sample = self._timed(manifest, create, subjects.dask_job_ended)
+            runner = f"{manifest['metadata']['name']}-runner"
+            said = kubectl("-n", self._namespace, "logs", runner, "--tail=1")
+        finally:
+            self._kube.delete(autoscaler)
+            self._remove(manifest)
+        return _scaled(sample, json.loads(said.replace("'", '"')), clock[0])
+
+    def _created_at(self, clock: list[float]) -> Callable[[Manifest], object]:
+        """Return what creates an object and notes when, by the wall clock."""
+
+        def create(manifest: Manifest) -> object:
+            clock.append(time.time())
+            return self._kube.create(manifest)
+
+        return create
+
+    def _there(self, manifest: Manifest) -> bool:
+        try:
+            self._kube.get(path_of(manifest))
+        except Failed:
+            return False
+        return True
 
     def _run(self, of: str, result: int) -> Sample:
         """Measure a FlowRun, and what it costs the operator until its cluster is gone and before it is deleted."""
@@ -211,12 +264,17 @@ class Bench:
 
     def _wanted(self, name: str) -> Manifest:
         one_worker = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 1}}
+        bounds = {"minWorkers": 1, "maxWorkers": subjects.SCALING_WORKERS}
+        to_four = {"daskKubernetes": bounds}
+        by_dask_kubernetes = {"daskKubernetes": {**bounds, "provider": "DaskCluster"}}
         kinds: dict[str, tuple[str, dict[str, Any]]] = {
             "plain": (subjects.SOURCE, {}),
             "mounted": (subjects.SOURCE, {"mounted": True}),
             "callbacks": (subjects.CALLBACKS_SOURCE, {}),
             "sleeping": (subjects.SLEEPING_SOURCE, {"mounted": True}),
             "dask": (subjects.DASK_SOURCE, {"environment": one_worker}),
+            "scaling": (subjects.SCALING_SOURCE, {"environment": to_four}),
+            "scaling-cluster": (subjects.SCALING_SOURCE, {"environment": by_dask_kubernetes}),
             "edited": (subjects.SOURCE, {}),
         }
         source, more = kinds[name]
@@ -260,6 +318,11 @@ class Bench:
     def _name(self, what: str) -> str:
         self._number += 1
         return f"{what}-{self._number}"
+
+
+def _scaled(sample: Sample, said: dict[str, float], created: float) -> Sample:
+    sample.stages = {"first task": said["first"] - created, "all workers": said["all"] - created}
+    return sample
 
 
 def _built(seconds: float, report: BuildReport) -> Sample:
