@@ -62,8 +62,8 @@ def flow() -> int:
 """
 DASK_RESULT = sum(i * i for i in range(8))
 
-# Load for more workers than one, until as many as may be have computed; tells when the first task began, and when the last
-# of them had computed something, by the nodes' clock, which is this machine's.
+# Load for more workers than one, until as many as may be have computed; tells when the first task began, and when the
+# last of them had computed something, by the nodes' clock, which is this machine's.
 SCALING_WORKERS = 4
 SCALING_SOURCE = f"""\
 import os, time
