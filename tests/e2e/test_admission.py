@@ -82,6 +82,7 @@ def job(containers: list[Manifest] | None = None, **more: Any) -> Manifest:
         ("spec.environment", {"kubernetesJob": {"jobSpec": job(containers=[])}}, "jobSpec needs template.spec"),
         ("spec.environment", {"kubernetesJob": {"jobSpec": job(completions=2)}}, "must be 1 or left out"),
         ("spec.environment", {"daskKubernetes": {"provider": "Ray"}}, "Unsupported value"),
+        ("spec.environment", {"daskKubernetes": {"provider": "Pods", "schedulerSpec": {}}}, "leave schedulerSpec out"),
         ("spec.environment", {"daskKubernetes": {"minWorkers": 3, "maxWorkers": 2}}, "must not be larger"),
         ("spec.environment", {"daskKubernetes": {"minWorkers": 3}}, "must not be larger"),
         ("spec.environment", {"daskKubernetes": {"minWorkers": -1}}, "greater than or equal to 0"),

@@ -304,7 +304,12 @@ class DaskKubernetesEnvironment(Model):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule("self.minWorkers <= self.maxWorkers", "minWorkers must not be larger than maxWorkers")
+            rule("self.minWorkers <= self.maxWorkers", "minWorkers must not be larger than maxWorkers"),
+            rule(
+                "!(has(self.provider) && self.provider == 'Pods' && has(self.schedulerSpec))",
+                "provider Pods has no pod for the scheduler, it is beside the flow: leave schedulerSpec out,"
+                " or choose provider DaskCluster",
+            ),
         )
     )
 

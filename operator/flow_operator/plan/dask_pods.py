@@ -14,7 +14,7 @@ from . import dask_health, names
 from .clusters import Change, Counts, Provider
 from .dask_specs import DASK_COMPONENT, HTTP_PORT, SCHEDULER_PORT, worker_spec
 from .scaling import SILENCE, scale
-from .times import seconds_since
+from .times import parse, seconds_since
 from .types import Ask, Ref
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .types import Heard, Manifest, ObservedRun
 
 WORKER = ("python3", "-m", "flow_operator.runner", "worker")
+# Seconds after its start from which a worker that is not Ready, while its container runs, is on a node that is lost.
+STARTED_FOR = 10.0
 # A worker pod that has ended is replaced when it is this old: what ends at once must not be made without a pause.
 REPLACE_AFTER = 10.0
 
@@ -168,7 +170,10 @@ def _there(seen: ObservedRun, now: datetime) -> list[Manifest]:
     return [
         each
         for each in seen.workers
-        if not _dying(each) and each["metadata"]["name"] not in retired and not (_ended(each) and _rest(each, now) <= 0)
+        if not _dying(each)
+        and each["metadata"]["name"] not in retired
+        and not _is_lost(each, seen.heard)
+        and not (_ended(each) and _rest(each, now) <= 0)
     ]
 
 
@@ -198,6 +203,20 @@ def _dying(pod: Manifest) -> bool:
 
 def _ended(pod: Manifest) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def _is_lost(pod: Manifest, heard: Heard | None) -> bool:
+    """Return whether neither its node nor the scheduler knows of a worker: its kubelet would say that it has ended."""
+    if heard is None or heard.at is None or pod["metadata"]["name"] in heard.workers:
+        return False
+    status = pod.get("status") or {}
+    states = [each.get("state") or {} for each in status.get("containerStatuses") or ()]
+    began = [each["running"].get("startedAt") for each in states if "running" in each]
+    ready = next((each for each in status.get("conditions") or () if each["type"] == "Ready"), None)
+    if not states or len(began) < len(states) or ready is None or ready["status"] == "True":
+        return False
+    changed = parse(ready.get("lastTransitionTime"))
+    return changed is not None and all(seconds_since(each, changed) > STARTED_FOR for each in began)
 
 
 def _rest(pod: Manifest, now: datetime) -> float:

@@ -359,7 +359,8 @@ def the_runner_has_started(case: Case) -> bool:
     if job:
         case.status["pod"] = pod["metadata"]["name"]
     cluster, dask = provider_of(case.pinned), case.pinned.dask
-    if cluster and dask and not case.main_ended and not cluster.usable(case.seen, dask, case.now):
+    waits = case.conditions.status(words.STARTED) != "True" and not case.main_ended
+    if cluster and dask and waits and not cluster.usable(case.seen, dask, case.now):
         # The runner's process is there and waits; the flow has not begun.
         return _wait_until_late(case, pod)
     if case.conditions.status(words.STARTED) != "True":

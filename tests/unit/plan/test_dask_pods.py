@@ -197,6 +197,16 @@ def test_workers_are_retired_before_their_pods_go() -> None:
     assert story.status["workers"]["ready"] == 1
 
 
+def test_a_run_that_has_begun_outlives_the_loss_of_all_its_workers() -> None:
+    story = running_story(0)
+    story.worker(0, {"metadata": {"deletionTimestamp": m.at(5)}})
+    story.seconds = 5000
+    story.hear(target=1)
+    assert names_of(story.decide()) == ["-w1"]
+    assert story.status["phase"] == "Running"
+    assert next(each["reason"] for each in story.status["conditions"] if each["type"] == "Ready") == "Running"
+
+
 def test_a_name_is_not_given_twice_while_the_scheduler_knows_it() -> None:
     story = running_story(0)
     story.worker(0, {"metadata": {"deletionTimestamp": m.at(5)}})
@@ -221,6 +231,21 @@ def test_a_pod_that_has_ended_is_replaced_after_a_pause() -> None:
     plan = story.decide()
     assert [each.name for each in plan.delete] == [f"{NAME}-w0"]
     assert names_of(plan) == ["-w1"]
+
+
+@pytest.mark.parametrize(
+    ("since", "registered", "lost"), [(60, False, True), (60, True, False), (5, False, False), (None, False, False)]
+)
+def test_a_worker_on_a_lost_node_is_replaced(since: float | None, registered: bool, lost: bool) -> None:
+    story = running_story(0)
+    conditions = [{"type": "Ready", "status": "False", "lastTransitionTime": m.at(since)}] if since else []
+    states = [{"name": "worker", "restartCount": 0, "state": {"running": {"startedAt": m.at(2)}}}]
+    story.worker(0, {"status": {"phase": "Running", "containerStatuses": states, "conditions": conditions}})
+    story.seconds = 70
+    story.hear(*([0] if registered else []), target=1)
+    plan = story.decide()
+    assert names_of(plan) == (["-w1"] if lost else [])
+    assert [each.name for each in plan.delete] == ([f"{NAME}-w0"] if lost else [])
 
 
 def test_a_worker_that_crash_loops_ends_the_run() -> None:
