@@ -54,11 +54,11 @@ CASES = {
     "memory": Case("OutOfMemory", ("limit of 96Mi", "at its peak it had 9"), "limits.memory", SMALL, GREEDY),
     "deadline": Case("DeadlineExceeded", ("activeDeadlineSeconds",), "Raise activeDeadlineSeconds", source=SLEEP,
                      more={"activeDeadlineSeconds": 3}),
-    "evicted": Case("Evicted", ("emptyDir", "exceeds"), "Set requests", source=LITTER, runner={
+    "evicted": Case("Evicted", ("EmptyDir", "exceeds the limit"), "Set requests", source=LITTER, runner={
         "volumes": [{"name": "litter", "emptyDir": {"sizeLimit": "10Mi"}}],
         "volumeMounts": [{"name": "litter", "mountPath": "/litter"}],
     }, more={"infrastructureBackoffLimit": 0}),
-    "selector": Case("Unschedulable", ("nodes are available", "a node with disk=none"), "correct the nodeSelector",
+    "selector": Case("Unschedulable", ("nodes are available", "a node with disk=none"), "nodeSelector in spec.runner",
                      {"nodeSelector": {"disk": "none"}}, ends=False),
     "request": Case("Unschedulable", ("Insufficient memory", "memory 900Gi (container main)"), "requests.memory",
                     {"resources": {"requests": {"memory": "900Gi"}}}, ends=False),
@@ -111,7 +111,7 @@ def test_trouble_has_a_reason_a_message_and_a_remedy(namespace: Namespace, name:
         return namespace.get("flowrun", name)
 
     if case.ends:
-        found = namespace.wait_run(name, within=60)
+        found = namespace.wait_run(name, within=90)
         assert reason(found, "Succeeded") == case.reason
     else:
         found = eventually(look, lambda seen: diagnosis(seen).get("reason") == case.reason, 40, case.reason)

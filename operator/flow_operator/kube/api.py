@@ -141,7 +141,7 @@ class Api:
     ) -> AsyncIterator[str]:
         """Yield the lines a container prints, each with its time before it; with `follow` until it ends.
 
-        Since a time means since its second: what the kubelet is asked is no finer.
+        Since a time may mean since its second: not every server asks the kubelet for more.
         """
         query = {"container": container, "follow": str(follow).lower(), "timestamps": "true"}
         if since:

@@ -224,7 +224,7 @@ def killed(pod: Manifest, container: str, terminated: dict[str, Any]) -> Diagnos
     if status.get("reason") in ("Evicted", "Preempting", "NodeLost", "Terminated", "NodeShutdown"):
         return diagnosis(
             "Evicted",
-            f"Pod {name} was evicted: {status.get('message', status['reason'])}",
+            f"Pod {name} was evicted: {(status.get('message') or status['reason']).strip()}",
             "Set requests that match what the flow uses, then run it again.",
         )
     if status.get("reason") == "DeadlineExceeded":

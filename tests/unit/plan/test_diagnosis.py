@@ -108,3 +108,13 @@ def test_a_refusal_has_the_remedy_of_who_refuses(words: str, remedy: str) -> Non
     assert found.reason == "PodRefused"
     assert words in found.message
     assert remedy in found.remedy
+
+
+def test_a_kubelets_words_end_a_sentence_once() -> None:
+    status = {
+        "phase": "Failed",
+        "reason": "Evicted",
+        "message": 'Usage of EmptyDir volume "a" exceeds the limit "1Mi". ',
+    }
+    found = diagnosis.killed({**POD, "status": status}, "main", {})
+    assert diagnosis.sentence(found).count('exceeds the limit "1Mi". Set requests') == 1
