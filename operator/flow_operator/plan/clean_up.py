@@ -137,4 +137,5 @@ def _expired_pods(run: Manifest, seen: ObservedRun, now: datetime) -> tuple[tupl
     left = ttl - seconds_since(status["completionTime"], now)
     if left > 0:
         return (), left
-    return tuple(Ref.of(each) for each in (*seen.jobs, *seen.runners, *seen.fallbacks) if not _dying(each)), None
+    fallbacks = () if fallback.promised(status) else seen.fallbacks  # on_exit may have begun long after the run's end
+    return tuple(Ref.of(each) for each in (*seen.jobs, *seen.runners, *fallbacks) if not _dying(each)), None
