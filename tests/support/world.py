@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -88,3 +89,9 @@ class World:
         """Change the runner pod as a kubelet would."""
         (pod,) = self.pods()
         self.kube.put(change(pod))
+
+    def delete(self, pod: Manifest) -> None:
+        """Delete a pod as a user would."""
+        work = self.kube.delete("v1", "Pod", pod["metadata"]["namespace"], pod["metadata"]["name"])
+        with contextlib.suppress(StopIteration):
+            work.send(None)  # nothing in it waits

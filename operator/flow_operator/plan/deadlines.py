@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import conditions as words
 from ..api.flow_deployment import DEFAULT_PRE_RUNNING_DEADLINE
+from ..api.flow_run import FINISHED
 from . import diagnosis
 from .conditions import find
 from .times import parse, seconds_since
@@ -43,7 +44,8 @@ def asks_for_a_node(run: Manifest, seen: ObservedRun, now: datetime) -> tuple[st
     """Return the UIDs of pods that no node took for so long that it must be known whether one is on its way."""
     status: dict[str, Any] = run.get("status") or {}
     began = find(status, words.SET_UP)
-    if began is None or began["status"] != "Unknown" or "ending" in status or "scaleUpTime" in status:
+    over = "ending" in status or status.get("phase") in FINISHED
+    if over or began is None or began["status"] != "Unknown" or "scaleUpTime" in status:
         return ()
     limit = status["pinned"].get("bounds", {}).get("preRunningDeadlineSeconds", DEFAULT_PRE_RUNNING_DEADLINE)
     if seconds_since(began["lastTransitionTime"], now) < limit:

@@ -103,6 +103,8 @@ class TestAutoscaler:
         assert deadlines.asks_for_a_node(run, seen(pod), late) == (pod["metadata"]["uid"],)
         assert deadlines.asks_for_a_node(run, seen(placed(pod, 40)), late) == ()
         assert deadlines.asks_for_a_node(m.a_run(), ObservedRun(), late) == ()
+        over = {**run, "status": {**run["status"], "phase": "Failed"}}
+        assert deadlines.asks_for_a_node(over, seen(pod), late) == ()
 
     def test_a_node_that_comes_is_waited_for_and_one_that_does_not_ends_the_attempt(self) -> None:
         run, pod = self.stuck()
