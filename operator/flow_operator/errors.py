@@ -5,6 +5,7 @@
     +-- ParameterError    parameters that do not fit the flow
     +-- SettingsError     a file of settings that cannot be read
     +-- StorageError      a storage that cannot do what it is asked
+    +-- EnvironmentFailed an environment that could not run the flow, or saw it fail elsewhere
     +-- DeployError       what `flow.deploy` may raise
     |   +-- DeployRefused     before anything is built or written
     |   |   `-- UnknownProject
@@ -25,6 +26,7 @@ from flow_operator.flow.errors import (
     DeployError,
     DeployFailed,
     DeployRefused,
+    EnvironmentFailed,
     FlowInvalid,
     ParameterError,
     SettingsError,
@@ -41,6 +43,7 @@ __all__ = [
     "DeployError",
     "DeployFailed",
     "DeployRefused",
+    "EnvironmentFailed",
     "FlowInvalid",
     "FlowOperatorError",
     "ParameterError",

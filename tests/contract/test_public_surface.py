@@ -22,6 +22,7 @@ PUBLIC = {
         "DeployError",
         "DeployFailed",
         "DeployRefused",
+        "EnvironmentFailed",
         "FlowInvalid",
         "FlowOperatorError",
         "ParameterError",
