@@ -132,7 +132,10 @@ def test_a_cluster_goes_while_its_run_is_suspended_and_another_comes(namespace: 
     change(namespace, "paused-dask", suspend=True)
     namespace.wait_phase("paused-dask", "Suspended", within=40)
     eventually(
-        lambda: namespace.list("daskclusters", "flow-operator.io/run=paused-dask"),
+        lambda: [
+            *namespace.list("daskclusters,services", "flow-operator.io/run=paused-dask"),
+            *namespace.list("pods", "flow-operator.io/run=paused-dask,app.kubernetes.io/component=dask"),
+        ],
         lambda left: not left,
         30,
         "no cluster",

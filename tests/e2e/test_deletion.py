@@ -32,6 +32,7 @@ def flow(seconds: float = 60):
 """
 )
 PLAIN = "import time\ndef flow(seconds: float = 60):\n    time.sleep(seconds)\n"
+CLUSTER = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 2, "provider": "DaskCluster"}}
 STUCK = {"nodeSelector": {"disk": "does-not-exist"}}
 DASK_OPERATOR = "deployment/flow-operator-dask"
 
@@ -39,7 +40,8 @@ DASK_OPERATOR = "deployment/flow-operator-dask"
 @pytest.fixture(scope="module", autouse=True)
 def deployments(namespace: Namespace) -> None:
     namespace.apply(deployment("slow", SLOW), deployment("plain", PLAIN), deployment("stuck", SLOW, runner=STUCK))
-    for each in ("slow", "plain"):
+    namespace.apply(deployment("cluster", SLOW, environment=CLUSTER))
+    for each in ("slow", "plain", "cluster"):
         namespace.wait_ready(each)
 
 
@@ -110,7 +112,7 @@ def no_dask_controller() -> Iterator[None]:
 
 
 def test_nothing_is_left_when_the_dask_controller_is_gone(namespace: Namespace, request: pytest.FixtureRequest) -> None:
-    namespace.apply(run("orphan", "slow"))
+    namespace.apply(run("orphan", "cluster"))
     namespace.wait_phase("orphan", "Running")
     (cluster,) = namespace.list("daskclusters", "flow-operator.io/run=orphan")
     assert cluster["metadata"]["finalizers"], "the Dask controller's own finalizer is what would block"
@@ -121,7 +123,7 @@ def test_nothing_is_left_when_the_dask_controller_is_gone(namespace: Namespace, 
 
 def test_the_operator_leaves_finalizers_alone_while_the_dask_controller_lives(namespace: Namespace) -> None:
     before = operator_requests("PATCH", "DaskCluster") + operator_requests("PATCH", "DaskAutoscaler")
-    namespace.apply(run("kept", "slow"))
+    namespace.apply(run("kept", "cluster"))
     namespace.wait_phase("kept", "Running")
     (cluster,) = namespace.list("daskclusters", "flow-operator.io/run=kept")
     assert cluster["metadata"]["finalizers"], "there is something to leave alone"
