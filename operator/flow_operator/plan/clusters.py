@@ -56,7 +56,7 @@ class Counts:
     """Workers there should be, and workers that work."""
 
     desired: int
-    ready: int
+    ready: int | None  # None: not known yet
 
 
 @dataclass(frozen=True)

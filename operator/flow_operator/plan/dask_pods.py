@@ -60,16 +60,16 @@ class Pods(Provider):
 
     def usable(self, seen: ObservedRun, wanted: DaskKubernetesEnvironment, now: datetime) -> bool:
         """Return whether the flow can begin: its scheduler answers, and a worker has registered if any was asked."""
-        if seen.heard is None or (seen.heard.at is None and not _silent(seen.heard, now)):
-            return False
-        return wanted.min_workers == 0 or self.count(seen, wanted, now).ready > 0
+        ready = self.count(seen, wanted, now).ready
+        return ready is not None and (wanted.min_workers == 0 or ready > 0)
 
     def count(self, seen: ObservedRun, wanted: DaskKubernetesEnvironment, now: datetime) -> Counts:
         """Return how many workers there should be and are."""
+        ready: int | None = None
         if seen.heard is not None and _silent(seen.heard, now):
             # It cannot be reached from here; perhaps it can from the workers. Their pods must do.
             ready = sum(map(dask_health.is_ready, seen.workers))
-        else:
+        elif seen.heard is not None and seen.heard.at is not None:
             ready = len(_working(seen))
         return Counts(desired=max(len(_there(seen, now)), wanted.min_workers), ready=ready)
 

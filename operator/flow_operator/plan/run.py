@@ -325,8 +325,9 @@ def the_cluster_is_healthy(case: Case) -> bool:
 
 def _count_workers(case: Case, counts: Counts) -> None:
     old: dict[str, Any] = case.status.get("workers") or {}
-    peak = max(counts.ready, old.get("peak", 0))
-    case.status["workers"] = {**old, "desired": counts.desired, "ready": counts.ready, "peak": peak}
+    ready = old.get("ready", 0) if counts.ready is None else counts.ready
+    peak = max(ready, old.get("peak", 0))
+    case.status["workers"] = {**old, "desired": counts.desired, "ready": ready, "peak": peak}
 
 
 def the_cluster_fits(case: Case) -> bool:

@@ -207,6 +207,13 @@ def test_a_run_that_has_begun_outlives_the_loss_of_all_its_workers() -> None:
     assert next(each["reason"] for each in story.status["conditions"] if each["type"] == "Ready") == "Running"
 
 
+def test_an_operator_that_begins_anew_counts_nobody_out_before_it_has_heard() -> None:
+    story = running_story(0)
+    story.seen = replace(story.seen, heard=None)
+    plan = story.decide()
+    assert (plan.status, plan.create, plan.delete, plan.retire) == (None, (), (), 0)
+
+
 def test_a_name_is_not_given_twice_while_the_scheduler_knows_it() -> None:
     story = running_story(0)
     story.worker(0, {"metadata": {"deletionTimestamp": m.at(5)}})
