@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import labels
 from ..api.flow_deployment import Diagnosis
+from .times import parse, seconds_since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 PULL_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 CRASH_LOOP_RESTARTS = 3
+# Seconds a container must have lived for its end to be no part of a loop; the kubelet forgets its back-off likewise.
+LONG_LIFE = 600.0
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 
@@ -288,6 +291,9 @@ def crash_loop(pods: Iterable[Manifest], role: str, reason: str) -> Diagnosis | 
             if whole.get("restartCount", 0) < CRASH_LOOP_RESTARTS:
                 continue
             last = (whole.get("lastState") or {}).get("terminated") or state.get("terminated") or {}
+            end = parse(last.get("finishedAt"))
+            if end is not None and seconds_since(last.get("startedAt"), end) >= LONG_LIFE:
+                continue
             if last.get("reason") == "OOMKilled":
                 return diagnosis(
                     "OutOfMemory",

@@ -265,6 +265,16 @@ def test_a_worker_that_crash_loops_ends_the_run() -> None:
     assert "workerSpec" in story.status["ending"]["remedy"]
 
 
+def test_a_worker_that_was_lost_now_and_then_over_hours_is_no_loop() -> None:
+    story = running_story(0)
+    last = {"terminated": {"exitCode": 137, "startedAt": m.at(0), "finishedAt": m.at(4000)}}
+    states = [{"name": "worker", "restartCount": 5, "state": {"running": {"startedAt": m.at(4001)}}, "lastState": last}]
+    story.worker(0, {"status": {"containerStatuses": states}})
+    story.decide()
+    assert "ending" not in story.status
+    assert story.status["phase"] == "Running"
+
+
 def test_a_refused_worker_is_shown_and_does_not_end_a_run_that_has_begun() -> None:
     story = running_story(0)
     story.hear(0, target=3)
