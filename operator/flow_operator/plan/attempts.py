@@ -167,11 +167,16 @@ def _payer(case: Case, ending: Ending) -> retries.Budget | None:
     ends = case.wish is not None and case.wish.outcome == "Cancelled"
     if ending.outcome != "Failed" or ending.why is None or ends:
         return None
-    spent = case.status.get("retries", {})
-    pause = retries.backoff(spent, case.settings.retries.backoff_seconds)
-    if (left := deadlines.active_left(case)) is not None and left <= pause:
-        return None  # there is no time for another
-    return retries.payer(ending.why.reason, case.pinned.bounds, spent)
+    if _out_of_time(case):
+        return None
+    return retries.payer(ending.why.reason, case.pinned.bounds, case.status.get("retries", {}))
+
+
+def _out_of_time(case: Case) -> bool:
+    """Return whether activeDeadlineSeconds would be over before another attempt could begin."""
+    pause = retries.backoff(case.status.get("retries", {}), case.settings.retries.backoff_seconds)
+    left = deadlines.active_left(case)
+    return left is not None and left <= pause
 
 
 def _stop(case: Case, ending: Ending, living: tuple[Manifest, ...]) -> bool:
@@ -308,14 +313,15 @@ def _conclude(case: Case, ending: Ending) -> bool:
 
 
 def _with_the_budget(case: Case, ending: Ending, why: Diagnosis) -> Diagnosis:
-    """Return why a run failed with how often it was tried, if it was more than once."""
+    """Return why a run failed with why it is not tried again, where that is worth a word."""
     budget, spent = retries.budget_of(why.reason), case.status.get("retries", {})
     if ending.outcome != "Failed" or budget is None or not case.status.get("attempt"):
         return why
     field, limit = retries.limit_of(budget, case.pinned.bounds)
-    if spent.get(budget, 0) < limit:
+    left = limit - spent.get(budget, 0)
+    if left > 0 and _out_of_time(case):
         said = f"{why.message} activeDeadlineSeconds leaves no time for another attempt."
-    elif spent.get(budget):
+    elif left <= 0 and spent.get(budget):
         said = f"{why.message} This was attempt {case.status['attempt']}: {field} is {limit}."
     else:
         return why

@@ -151,7 +151,12 @@ class TestRetrying:
     def test_a_cancelled_run_is_not_tried_again(self) -> None:
         run, pod = running(backoffLimit=2)
         run["spec"]["cancel"] = "Graceful"
-        assert condition(decide(run, seen(raised(pod))).status, "Succeeded") == ("False", "FlowRaised")
+        over = decide(run, seen(raised(pod))).status
+        assert condition(over, "Succeeded") == ("False", "FlowRaised")
+        assert over is not None
+        assert over["diagnosis"]["message"] == "The flow failed: ValueError: no.", (
+            "nothing is said of budgets or deadlines"
+        )
 
     def test_a_cancel_between_two_attempts_ends_the_run_at_once(self) -> None:
         run, pod = retrying()
@@ -213,6 +218,8 @@ class TestNeverTwo:
         run, gone, _ = self.lost()
         over = decide(run, gone, after=700)
         assert condition(over.status, "Succeeded") == ("False", "NodeLost")
+        assert over.status is not None
+        assert "activeDeadlineSeconds" not in over.status["diagnosis"]["message"]
 
     def test_a_lost_node_ends_a_run_that_is_not_tried_again(self) -> None:
         _, _, plan = self.lost(infrastructureBackoffLimit=0)
