@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flow_operator.api.flow_run import FINISHED
+from flow_operator.plan import fence
 from tests.support import makers as m
 from tests.support.condition_rules import violations
 from tests.support.world import World
+from tests.unit.controller.test_attempts import EVENTS, happen
 
 Manifest = dict[str, Any]
 
@@ -97,3 +104,73 @@ async def test_a_pod_that_would_be_refused_keeps_the_job_from_being_made() -> No
     world.seconds = 20
     await world.settle()
     assert ("Job", "squares-1-11111111-1") in world.kube.objects
+
+
+class Cluster(World):
+    """A world in which Jobs make pods, and pods go with their Job."""
+
+    made = 0
+
+    def look(self) -> None:
+        """Let the Job controller and the garbage collector work before the operator looks."""
+        planned, self.kube.crash_after = self.kube.crash_after, None  # those are not the operator's writes
+        jobs = {name: job for (kind, name), job in self.kube.objects.items() if kind == "Job"}
+        for pod in self.pods():
+            job = pod["metadata"]["name"].rpartition("-")[0]
+            if job not in jobs and not pod["metadata"].get("deletionTimestamp"):
+                self.delete(pod)
+        for name, job in jobs.items():
+            self._control(name, job)
+        self.kube.crash_after = planned
+        super().look()
+
+    def _control(self, name: str, job: Manifest) -> None:
+        pods = [each for each in self.pods() if each["metadata"]["name"].startswith(f"{name}-")]
+        phases = [each["status"]["phase"] for each in pods]
+        lost = job.get("made", 0) - len(pods)
+        if job.get("status") or any(map(fence.may_run, pods)):
+            return
+        over = "Complete" if "Succeeded" in phases else "Failed" if phases.count("Failed") + lost > 1 else ""
+        if over:
+            self.kube.put({**job, "status": {"conditions": [{"type": over, "status": "True"}]}})
+            return
+        self.made += 1
+        template = job["spec"]["template"]
+        meta = {"name": f"{name}-{self.made}", "namespace": "team-a", "creationTimestamp": m.at(self.seconds)}
+        pod = m.scheduled(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {**template["metadata"], **meta},
+                "spec": template["spec"],
+            }
+        )
+        pod["metadata"] |= {"uid": f"uid-pod-{self.made}", "creationTimestamp": m.at(self.seconds)}
+        self.kube.put(pod)
+        self.kube.put({**job, "made": job.get("made", 0) + 1})
+
+
+MAIN = {"spec": {"containers": [{"name": "main"}]}}  # as the events call it
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    events=st.lists(st.tuples(st.sampled_from(sorted(EVENTS)), st.sampled_from([0.0, 3.0, 25.0, 100.0])), max_size=14)
+)
+def test_whatever_happens_a_run_in_jobs_ends_and_never_has_two_runners(events: list[tuple[str, float]]) -> None:
+    async def life() -> None:
+        environment = m.a_job_environment(template=MAIN, backoffLimit=1)
+        world = Cluster(m.a_run(backoffLimit=2), m.a_ready_deployment(environment=environment))
+        await world.step()
+        for event, seconds in events:
+            await happen(world, event, seconds)
+        await happen(world, "resume", 0)
+        for _ in range(60):
+            if world.run["status"]["phase"] in FINISHED:
+                break
+            await happen(world, "start", 1)
+            await happen(world, "succeed", 400)
+        assert world.run["status"]["phase"] in FINISHED
+        assert world.run["status"].get("attempt", 0) == len(world.run["status"].get("attempts", ()))
+
+    asyncio.run(life())
