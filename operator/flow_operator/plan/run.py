@@ -312,15 +312,25 @@ def the_cluster_is_healthy(case: Case) -> bool:
     _count_workers(case, cluster.count(case.seen, dask, case.now))
     if why := cluster.broken(case.seen):
         return attempts.failed(case, why)
-    if why := cluster.waiting(case.seen, case.now):
+    started = case.conditions.status(words.STARTED) is not None
+    if why := cluster.waiting(case.seen, case.now) or _refused_worker(case):
         patience = PULL_PATIENCE if why.reason == "ImagePullFailed" else None
-        if case.conditions.status(words.STARTED) is None:
-            return _wait_or_fail(case, why, patience)
+        if not started:
+            runs = case.seen.runner is not None and verdict.began(case.seen.runner) is not None
+            return not (runs and cluster.usable(case.seen, dask, case.now)) and _wait_or_fail(case, why, patience)
         # A worker that cannot come while others work is shown, and does not end the run.
         case.status["diagnosis"] = why.to_wire()
-    elif case.conditions.status(words.STARTED) is not None:
+    elif started:
         case.status.pop("diagnosis", None)
     return False
+
+
+def _refused_worker(case: Case) -> Diagnosis | None:
+    """Return why a worker beyond the first ones was not admitted; the next try is a matter of seconds."""
+    if not (case.seen.refused and case.seen.runner and case.create):
+        return None
+    case.look_again(10.0)
+    return diagnosis.refused(f"FlowRun {case.run['metadata']['name']}", case.seen.refused)
 
 
 def _count_workers(case: Case, counts: Counts) -> None:
@@ -340,12 +350,6 @@ def the_cluster_fits(case: Case) -> bool:
     case.create, case.delete, case.retire = change.create, change.delete, change.retire
     if change.again_after is not None:
         case.look_again(change.again_after)
-    if case.seen.refused and change.create:
-        why = diagnosis.refused(f"FlowRun {case.run['metadata']['name']}", case.seen.refused)
-        if case.conditions.status(words.STARTED) is None:
-            return _wait_or_fail(case, why)
-        case.status["diagnosis"] = why.to_wire()
-        case.look_again(10.0)
     return False
 
 
@@ -472,8 +476,8 @@ CHECKS = (
     it_has_begun,  # pinned to a Ready deployment, before any child is made
     it_tries_again,  # the last attempt is over, and it is time for the next
     children_are_made,  # cluster and runner pod exist
-    the_cluster_is_healthy,  # scheduler and workers run, or may still come to
     the_cluster_fits,  # as many workers as its scheduler would like
+    the_cluster_is_healthy,  # scheduler and workers run, or may still come to
     the_runner_has_started,  # the flow's container runs, or has run
     it_has_ended,  # and there is a verdict
 )

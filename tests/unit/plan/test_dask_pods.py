@@ -214,6 +214,23 @@ def test_an_operator_that_begins_anew_counts_nobody_out_before_it_has_heard() ->
     assert (plan.status, plan.create, plan.delete, plan.retire) == (None, (), (), 0)
 
 
+def test_a_flow_that_works_with_some_of_its_workers_has_begun() -> None:
+    story = Story(least=2)
+    story.runner_runs()
+    nowhere = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"}
+    story.worker(1, {"status": {"conditions": [nowhere]}})
+    plan = story.decide()
+    assert plan.ask, "only the scheduler knows that a worker is enough"
+    assert story.status["phase"] == "SettingUp"
+    assert story.status["diagnosis"]["reason"] == "Unschedulable"
+    story.hear(0, target=2)
+    now = m.NOW + timedelta(seconds=story.seconds)
+    story.run = m.with_status(story.run, run_plan.decide(story.run, story.seen, m.settings(), now).status)
+    assert story.status["phase"] == "Running"
+    story.decide()
+    assert story.status["diagnosis"]["reason"] == "Unschedulable", "it is still shown"
+
+
 def test_a_name_is_not_given_twice_while_the_scheduler_knows_it() -> None:
     story = running_story(0)
     story.worker(0, {"metadata": {"deletionTimestamp": m.at(5)}})
