@@ -148,7 +148,10 @@ def _with_the_pods_word(case: Case, ending: Ending) -> Ending:
     """Record what the flow's process left, and let its success count, though it was to be stopped."""
     pod = case.seen.runner
     main = verdict.terminated(pod) if pod else None
-    if pod is None or main is None:
+    if pod is None:
+        return ending
+    if main is None:  # a kubelet that evicts may have forgotten it, and still has the receipts
+        verdict.record(case.status, {}, verdict.hooks_report(pod) or [])
         return ending
     if (began := verdict.began(pod)) and case.conditions.status(words.STARTED) != "True":
         case.started(pod, began)

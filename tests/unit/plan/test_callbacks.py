@@ -303,6 +303,20 @@ def test_the_receipt_of_a_node_that_came_back_is_taken() -> None:
     assert (hook(run)["state"], hook(run)["where"]) == ("Succeeded", "Pod")
 
 
+def test_receipts_of_an_evicted_pod_are_taken_though_its_node_has_forgotten_main() -> None:
+    """Seen: the kubelet tells the end of flow-hooks first, and says later that it could not locate main."""
+    run, pod = running()
+    pod = m.ended(m.waiting(pod, "ContainerCreating"), "flow-hooks", message=receipts(ON_START, ON_EXIT))
+    pod["status"] |= {"phase": "Failed", "reason": "Evicted", "message": "disk"}
+    plan = decide(run, seen(pod))
+    assert not plan.create
+    run = m.with_status(run, plan.status)
+    assert [(each["name"], each["state"], each["where"]) for each in run["status"]["hooks"]] == [
+        ("on_start", "Succeeded", "Pod"),
+        ("on_exit", "Succeeded", "Pod"),
+    ]
+
+
 # --- deleted runs
 
 
