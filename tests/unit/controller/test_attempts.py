@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Manifest = dict[str, Any]
 RAISED = json.dumps({"state": "Failed", "reason": "FlowRaised"})
+RECEIPTS = json.dumps({"hooks": [{"name": name, "state": "Succeeded", "tries": 1} for name in ("on_start", "on_exit")]})
 SUCCEEDED = json.dumps({"state": "Succeeded", "result": 285})
 DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 4}}
 CLUSTER = {"daskKubernetes": {**DASK["daskKubernetes"], "provider": "DaskCluster"}}
@@ -38,17 +39,25 @@ def change(world: World, **spec: Any) -> None:
 
 def start(world: World) -> None:
     for pod in living(world):
-        world.kube.put(m.running(pod))
+        for each in pod["spec"]["containers"]:
+            pod = m.running(pod, each["name"])
+        world.kube.put(pod)
 
 
 def end(world: World, code: int, message: str) -> None:
-    """Let every container end; a pod that was being deleted is gone then."""
+    """Let every container end; a pod that was being deleted is gone then, unless a finalizer holds it."""
     for pod in living(world):
-        done = m.ended(pod, code=code, message=message)
+        done = pod
+        for each in pod["spec"]["containers"]:
+            said = message if each["name"] == "main" else RECEIPTS if message else ""
+            done = m.ended(done, each["name"], code=code if each["name"] == "main" else 0, message=said)
         done["status"]["phase"] = "Succeeded" if code == 0 else "Failed"
-        world.kube.put(done)
         if pod["metadata"].get("deletionTimestamp"):
-            del world.kube.objects["Pod", pod["metadata"]["name"]]
+            done["metadata"]["deletionGracePeriodSeconds"] = 0
+            if not pod["metadata"].get("finalizers"):
+                del world.kube.objects["Pod", pod["metadata"]["name"]]
+                continue
+        world.kube.put(done)
 
 
 def evict(world: World) -> None:
@@ -97,7 +106,7 @@ async def happen(world: World, event: str, seconds: float) -> None:
     world.seconds += seconds
     for _ in range(4):
         await world.step()
-        assert len(living(world)) <= 1, "two pods of one run may run its flow"
+        assert len(living(world)) <= 1, "two pods of one run may run its flow, or its callbacks"
         broken = violations(world.run)
         assert not broken, broken
 
@@ -106,12 +115,13 @@ async def happen(world: World, event: str, seconds: float) -> None:
 @given(
     events=st.lists(st.tuples(st.sampled_from(sorted(EVENTS)), st.sampled_from([0.0, 3.0, 25.0, 100.0])), max_size=14),
     environment=st.sampled_from([None, DASK, CLUSTER]),
+    callbacks=st.sampled_from([(), ("on_start", "on_exit")]),
 )
 def test_whatever_happens_a_run_ends_and_never_has_two_runners(
-    events: list[tuple[str, float]], environment: Manifest | None
+    events: list[tuple[str, float]], environment: Manifest | None, callbacks: tuple[str, ...]
 ) -> None:
     async def life() -> None:
-        world = World(m.a_run(backoffLimit=2), m.a_ready_deployment(environment=environment))
+        world = World(m.a_run(backoffLimit=2), m.a_ready_deployment(callbacks, environment))
         await world.step()
         for event, seconds in events:
             await happen(world, event, seconds)
