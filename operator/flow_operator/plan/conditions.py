@@ -93,6 +93,6 @@ def announcements(old: dict[str, Any], new: dict[str, Any]) -> tuple[Announcemen
     if after["status"] == "True":
         return (Announcement("Normal", after["reason"], after["message"]),)
     if is_true(new, words.STALLED):
-        wished = after["reason"] in ("Cancelled", "Replaced")
+        wished = after["reason"] in ("Cancelled", "Replaced", "Deleted")
         return (Announcement("Normal" if wished else "Warning", after["reason"], after["message"]),)
     return ()

@@ -28,7 +28,8 @@ ON_EXIT = "on_exit"
 PENDING, LOST = "Pending", "Lost"
 # Seconds beyond the callback's own limit, which is enforced inside, until a pod that says nothing is given up.
 PATIENCE = 30.0
-# Seconds a node has to report the end of a pod that was deleted by force; it needs two or three while it lives.
+# Seconds beyond its grace period that a node has to report the end of a pod that was deleted by force. A kubelet that
+# was stopping the pod already goes on as gently as it began: it does not hear of the force.
 FORCED_PATIENCE = 10.0
 
 
@@ -138,7 +139,8 @@ def _unconfirmed(pod: Manifest, now: datetime) -> float:
     forced = meta.get("deletionTimestamp") and meta.get("deletionGracePeriodSeconds") == 0
     if not forced or phase in ("Succeeded", "Failed") or fence.everything_ended(pod):
         return 0.0
-    return FORCED_PATIENCE - seconds_since(meta["deletionTimestamp"], now)
+    grace = float(pod["spec"].get("terminationGracePeriodSeconds", 30))
+    return grace + FORCED_PATIENCE - seconds_since(meta["deletionTimestamp"], now)
 
 
 def _receipt(pod: Manifest) -> dict[str, Any] | None:
