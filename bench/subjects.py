@@ -82,6 +82,7 @@ def flow() -> dict[str, float]:
         ends[where] = min(ended, ends.get(where, ended))
         if len(ends) == {SCALING_WORKERS}:
             return {{"first": first, "all": max(ends.values())}}
+    raise RuntimeError("the load was over before all workers were there")
 """
 
 # The peers run the very file that the FlowRun's image holds.

@@ -159,7 +159,8 @@ class Bench:
         try:
             sample = self._timed(manifest, create, subjects.dask_job_ended)
             runner = f"{manifest['metadata']['name']}-runner"
-            said = kubectl("-n", self._namespace, "logs", runner, "--tail=1")
+            printed = kubectl("-n", self._namespace, "logs", runner).splitlines()
+            said = next(line for line in printed if line.startswith("{"))
         finally:
             self._kube.delete(autoscaler)
             self._remove(manifest)
