@@ -49,7 +49,7 @@ def test_a_crd_fits_client_side_apply(kind: Kind) -> None:
 
 
 # Kubernetes' own word, in a Kubernetes kind's own sense: people and tools know what CronJobs and Jobs do with it.
-BOOLEANS = {"FlowDeployment.spec.schedule.suspend"}
+BOOLEANS = {"FlowDeployment.spec.schedule.suspend", "FlowRun.spec.suspend"}  # Kubernetes' own word
 
 
 @pytest.mark.parametrize(("path", "field"), OURS, ids=[path for path, _ in OURS])
