@@ -234,7 +234,7 @@ ENDS = (
         "pod evicted through the API", "Failed", "Evicted", provoke="evict", spec=_ONE,
         outlives=_LASTS, start_fails=("Failed", "Evicted"),
     ),
-    End("pod evicted for its storage", "Failed", "Evicted", how="fill", exact=False, spec=_ONE),
+    End("pod evicted for its storage", "Failed", "Evicted", how="fill", exact=False, told=False, spec=_ONE),
 )  # fmt: skip
 # The same with a second attempt: it begins when nothing of the first is left.
 ATTEMPTS = (

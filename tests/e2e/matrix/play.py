@@ -98,7 +98,8 @@ class Played:
         hooks = {each["name"]: each["state"] for each in status.get("hooks", ())}
         wanted = dict(zip(("on_start", "on_exit"), states, strict=True)) if states else {}
         if not self.cell.end.told or (self.cell.variant.start_fails and self.cell.end.start_is_killed):
-            wanted = {name: state for name, state in hooks.items() if name in wanted}  # what is told, if anything
+            # What is told of on_start, if anything; of on_exit something always is.
+            wanted = {name: hooks.get(name, "told") for name in wanted if name in hooks or name == "on_exit"}
         if hooks != wanted:
             said.append(f"hooks are {hooks}, not {wanted}")
         return said
