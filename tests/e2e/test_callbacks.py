@@ -79,7 +79,8 @@ def test_on_exit_is_never_lost(begun: Namespace) -> None:
     kubectl("-n", namespace.name, "patch", "flowrun", "urgent", "--type=merge", "-p", '{"spec":{"cancel":"Now"}}')
 
     forced = namespace.wait_run("forced", within=60)
-    assert on_exit(forced) == ("Succeeded", "Fallback")
+    state, where = on_exit(forced)  # a kubelet that heard of the force late has let the pod do it
+    assert state == "Succeeded"
     assert forced["status"]["phase"] == "Failed"
     urgent = namespace.wait_run("urgent", within=60)
     assert on_exit(urgent)[0] == "Succeeded"
@@ -92,8 +93,8 @@ def test_on_exit_is_never_lost(begun: Namespace) -> None:
         assert recorder.names(namespace, name)[:2] == ["on_start", "flow"]
     by = {name: exits(namespace, name)[-1]["pod"] for name in RUNS}
     assert by["deleted"] == pods["deleted"], "its pod had the time"
-    assert by["forced"] == pods["forced"] + "-exit"
-    assert by["foreground"] == pods["foreground"] + "-exit", "nobody takes that pod away with its run"
+    assert by["forced"] == pods["forced"] + {"Pod": "", "Fallback": "-exit"}[where]
+    assert by["foreground"].removesuffix("-exit") == pods["foreground"], "nobody takes that pod away with its run"
     for name in ("deleted", "foreground"):
         namespace.wait_gone(f"flow-operator.io/run={name}")
     told = {

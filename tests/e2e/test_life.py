@@ -102,7 +102,7 @@ def test_now_ends_the_flow_in_seconds_and_on_exit_comes_to_its_end_elsewhere(nam
     records = recorder.names(namespace, "now")
     assert "end" not in records
     assert records[-1] == "left"
-    namespace.wait_pods_gone("flow-operator.io/run=now")
+    namespace.wait_pods_gone("flow-operator.io/run=now,app.kubernetes.io/component=runner")
 
 
 def test_graceful_made_urgent_takes_nothing_from_an_on_exit_that_runs(namespace: Namespace) -> None:
