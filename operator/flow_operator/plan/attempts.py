@@ -28,6 +28,7 @@ Outcome = Literal["Succeeded", "Failed", "Suspended", "Cancelled"]
 STOPPING = {"Succeeded": "Stopping", "Failed": "Stopping", "Suspended": "Suspending", "Cancelled": "Cancelling"}
 # What the pod's own end adds to why it was stopped; the rest (Stopped, Killed, …) only says the same again.
 TELLING = frozenset({"HooksLost", "OnStartFailed", "OnExitFailed"})
+ANOTHER = "The run has not ended: there will be another attempt."
 # Attempts that status remembers.
 MOST = 20
 # What status says of one attempt, and not of the next.
@@ -249,7 +250,7 @@ def _retry(case: Case, ending: Ending, payer: retries.Budget) -> bool:
     said = f"{said} ({field}: {case.status['retries'][payer]} of {limit})."
     _pause(case, "Retrying")
     case.status["diagnosis"] = ending.why.to_wire()
-    case.conditions.set(words.SUCCEEDED, "Unknown", "Retrying", "The run has not ended: there will be another attempt.")
+    case.conditions.set(words.SUCCEEDED, "Unknown", "Retrying", ANOTHER)
     case.conditions.working(ending.why.reason, said)
     case.announce = (*case.announce, Announcement("Warning", ending.why.reason, said))
     case.look_again(seconds)
@@ -269,6 +270,16 @@ def _suspend(case: Case) -> bool:
     case.conditions.set(words.SUSPENDED, "True", "Suspended", said)
     case.conditions.set(words.SUCCEEDED, "Unknown", "Suspended", "The run has not ended: it is suspended.")
     case.conditions.working("Suspended", said)
+    return True
+
+
+def fenced(case: Case, pod: Manifest, seconds: float = 0.0) -> bool:
+    """Let the next attempt wait: a pod of an earlier one may still run."""
+    case.status["phase"] = "Retrying"
+    case.status.setdefault("nextAttemptTime", stamp(case.now + timedelta(seconds=seconds)))
+    case.conditions.set(words.SUCCEEDED, "Unknown", "Retrying", ANOTHER)
+    name = pod["metadata"]["name"]
+    case.conditions.working("Stopping", f"The next attempt begins when pod {name} is known to run no more.")
     return True
 
 

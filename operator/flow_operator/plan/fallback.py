@@ -28,9 +28,6 @@ ON_EXIT = "on_exit"
 PENDING, LOST = "Pending", "Lost"
 # Seconds beyond the callback's own limit, which is enforced inside, until a pod that says nothing is given up.
 PATIENCE = 30.0
-# Seconds beyond its grace period that a node has to report the end of a pod that was deleted by force. A kubelet that
-# was stopping the pod already goes on as gently as it began: it does not hear of the force.
-FORCED_PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ def next_step(
     assert hook is not None, "asked for only then"  # noqa: S101
     if seen.runner is not None and (receipt := _receipt(seen.runner)):  # its node is back
         return Step({**verdict.hook_status(receipt), "where": "Pod"})
-    if forced := [left for each in seen.runners if (left := _unconfirmed(each, now)) > 0]:
+    if forced := [left for each in seen.runners if (left := fence.unconfirmed(each, now)) > 0]:
         return Step(hook, again_after=max(forced))
     hook = {**hook, "startTime": hook.get("startTime", stamp(now))}
     left = pinned.pre_running_deadline + pinned.callback_timeout + PATIENCE - seconds_since(hook["startTime"], now)
@@ -131,16 +128,6 @@ def lost(hook: dict[str, Any], why: str, now: datetime) -> dict[str, Any]:
 def with_hook(status: dict[str, Any], hook: dict[str, Any]) -> list[dict[str, Any]]:
     """Return status.hooks with one of them as it is now."""
     return [*(each for each in status.get("hooks", ()) if each["name"] != hook["name"]), hook]
-
-
-def _unconfirmed(pod: Manifest, now: datetime) -> float:
-    """Return the seconds that a pod deleted by force may still need until its node says that nothing runs."""
-    meta, phase = pod["metadata"], (pod.get("status") or {}).get("phase")
-    forced = meta.get("deletionTimestamp") and meta.get("deletionGracePeriodSeconds") == 0
-    if not forced or phase in ("Succeeded", "Failed") or fence.everything_ended(pod):
-        return 0.0
-    grace = float(pod["spec"].get("terminationGracePeriodSeconds", 30))
-    return grace + FORCED_PATIENCE - seconds_since(meta["deletionTimestamp"], now)
 
 
 def _receipt(pod: Manifest) -> dict[str, Any] | None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 # Seconds after a pod's grace is over until its node is called lost.
 NODE_PATIENCE = 60.0
+# Seconds beyond its grace period that a node has to report the end of a pod that was deleted by force. A kubelet that
+# was stopping the pod already goes on as gently as it began: it does not hear of the force.
+FORCED_PATIENCE = 10.0
 
 
 def living(seen: ObservedRun) -> tuple[Manifest, ...]:
@@ -58,3 +61,14 @@ def patience_left(pod: Manifest, now: datetime) -> float | None:
     """Return the seconds until a dying pod's node is called lost: nobody is there to report its end; None: it lives."""
     deadline = pod["metadata"].get("deletionTimestamp")  # when the grace is over
     return NODE_PATIENCE - seconds_since(deadline, now) if deadline else None
+
+
+def unconfirmed(pod: Manifest, now: datetime) -> float:
+    """Return the seconds that a pod deleted by force may still need until its node says that nothing runs."""
+    meta, status = pod["metadata"], pod.get("status") or {}
+    forced = meta.get("deletionTimestamp") and meta.get("deletionGracePeriodSeconds") == 0
+    somewhere = pod["spec"].get("nodeName") or status.get("containerStatuses")
+    if not forced or not somewhere or status.get("phase") in ("Succeeded", "Failed") or everything_ended(pod):
+        return 0.0
+    grace = float(pod["spec"].get("terminationGracePeriodSeconds", 30))
+    return max(0.0, grace + FORCED_PATIENCE - seconds_since(meta["deletionTimestamp"], now))

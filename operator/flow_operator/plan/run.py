@@ -187,7 +187,10 @@ def it_tries_again(case: Case) -> bool:
         return True
     if living := fence.living(case.seen):  # a pod that nobody knew of is not left beside another one
         case.delete = tuple(ref for each in living for ref in stopping.stop(each, now=False))
-        return True
+        return attempts.fenced(case, living[0])
+    if case.seen.runner and (left := fence.unconfirmed(case.seen.runner, case.now)):
+        case.look_again(left)  # only an administrator has said that it is gone
+        return attempts.fenced(case, case.seen.runner, left)
     attempts.begin(case, case.status["attempt"] + 1)
     case.seen = replace(case.seen, runner=None, runner_gone=False, job=None, cluster=None, autoscaler=None)
     case.seen = replace(case.seen, dask_pods=(), dask_deployments=(), services=(), workers=(), heard=None)

@@ -96,6 +96,19 @@ class TestFence:
         assert fence.living(ObservedRun(runners=(alive,))) == (alive,)
         assert fence.living(ObservedRun(runner=alive, runner_gone=True)) == ()
 
+    def test_a_pod_that_was_deleted_by_force_has_no_successor_until_its_node_has_had_the_time(self) -> None:
+        run, pod = running()
+        gone = ObservedRun(runner=dying(m.running(pod), grace=0), runner_gone=True)
+        asked = {**run, "spec": {**run["spec"], "suspend": True}}
+        resumed = {**m.with_status(asked, decide(asked, gone).status), "spec": run["spec"]}
+        assert resumed["status"]["phase"] == "Suspended"
+        left = pod["spec"]["terminationGracePeriodSeconds"] + fence.FORCED_PATIENCE
+        early = decide(resumed, gone, after=left - 1)
+        assert (early.create, early.again_after) == ((), 1.0)
+        assert decide(resumed, gone, after=left).create
+        confirmed = ObservedRun(runner=dying(m.ended(pod), grace=0), runner_gone=True)
+        assert decide(resumed, confirmed).create, "its kubelet has said so"
+
 
 class TestTheDoor:
     def test_an_attempt_that_ends_by_itself_is_recorded_with_the_end_in_one_write(self) -> None:

@@ -229,7 +229,8 @@ class TestNeverTwo:
         run, pod = retrying()
         stray = m.running({**pod, "metadata": {**pod["metadata"], "name": "squares-1-11111111-0"}})
         plan = decide(run, ObservedRun(runners=(stray,)), after=30)
-        assert plan.status is None
+        assert plan.status is not None
+        assert condition(plan.status, "Ready") == ("False", "Stopping")
         assert not plan.create
         assert [each.name for each in plan.delete] == ["squares-1-11111111-0"]
 
