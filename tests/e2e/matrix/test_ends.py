@@ -26,7 +26,7 @@ def played(request: pytest.FixtureRequest, namespace: Namespace, images: dict[st
     namespace.apply(*(each.deployment() for each in VARIANTS))
     for each in VARIANTS:
         namespace.wait_ready(each.name)
-    return play(namespace, chosen(request, CELLS), within=240)
+    return play(namespace, chosen(request, CELLS), within=300)
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
