@@ -103,7 +103,8 @@ def service(of: Attempt) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": _metadata(of, names.scheduler_service(*of.named), "scheduler"),
+        # No dask.org/component: dask-kubernetes takes every Service that says "scheduler" for one of its own.
+        "metadata": _metadata(of, names.scheduler_service(*of.named)),
         "spec": {
             "clusterIP": "None",
             "publishNotReadyAddresses": True,
@@ -130,12 +131,12 @@ def worker_pod(of: Attempt, index: int, settings: Settings) -> Manifest:
     }
 
 
-def _metadata(of: Attempt, name: str, role: str) -> Manifest:
+def _metadata(of: Attempt, name: str, role: str = "") -> Manifest:
     run, uid, number = of.named
     return {
         "name": name,
         "namespace": of.namespace,
-        "labels": {**names.run_labels(run, uid, number, labels.DASK), DASK_COMPONENT: role},
+        "labels": {**names.run_labels(run, uid, number, labels.DASK), **({DASK_COMPONENT: role} if role else {})},
         "ownerReferences": [names.owner("FlowRun", run, uid)],
     }
 
