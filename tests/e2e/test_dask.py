@@ -119,7 +119,8 @@ RUNS = {
 @pytest.fixture(scope="module", autouse=True)
 def runs(namespace: Namespace) -> None:
     namespace.apply(*(deployment(name, FLOW, **spec) for name, spec in DEPLOYMENTS.items()))
-    namespace.apply(*(run(name, of, parameters=parameters) for name, (of, parameters) in RUNS.items()))
+    once = {"infrastructureBackoffLimit": 0}  # a lost scheduler is to be seen as the end
+    namespace.apply(*(run(name, of, parameters=parameters, **once) for name, (of, parameters) in RUNS.items()))
 
 
 def test_the_dashboard_is_reached_by_port_forward(namespace: Namespace) -> None:
