@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.cluster import Namespace, kubectl
 from tests.support.nodes import CONTROL_PLANE
+from tests.support.served import serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -124,39 +125,7 @@ class Life:
 
 def start(namespace: Namespace, image: str) -> None:
     """Start the keeper in a namespace."""
-    namespace.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "lives", "labels": {"app": "lives"}},
-            "spec": {
-                "automountServiceAccountToken": False,
-                "terminationGracePeriodSeconds": 0,
-                "nodeSelector": {CONTROL_PLANE: ""},
-                "securityContext": {
-                    "runAsNonRoot": True,
-                    "runAsUser": 65532,
-                    "seccompProfile": {"type": "RuntimeDefault"},
-                },
-                "containers": [
-                    {
-                        "name": "lives",
-                        "image": image,
-                        "command": ["python3", "-u", "-c", SERVER],
-                        "readinessProbe": {"tcpSocket": {"port": 8000}, "periodSeconds": 1},
-                        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-                    }
-                ],
-            },
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "lives"},
-            "spec": {"selector": {"app": "lives"}, "ports": [{"port": 8000}]},
-        },
-    )
-    kubectl("-n", namespace.name, "wait", "--for=condition=Ready", "pod/lives", "--timeout=60s")
+    serve(namespace, "lives", image, SERVER, nodeSelector={CONTROL_PLANE: ""})
 
 
 def lives(namespace: Namespace) -> dict[str, list[Life]]:

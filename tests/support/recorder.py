@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from tests.support.cluster import Namespace, eventually, kubectl
+from tests.support.served import serve
 
 # Runs in the runtime image; keeps records in memory, in order of arrival.
 SERVER = """
@@ -36,38 +37,7 @@ def record(what, **more):
 
 def start(namespace: Namespace, image: str) -> None:
     """Start the recorder in a namespace."""
-    namespace.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "recorder", "labels": {"app": "recorder"}},
-            "spec": {
-                "automountServiceAccountToken": False,
-                "terminationGracePeriodSeconds": 0,
-                "securityContext": {
-                    "runAsNonRoot": True,
-                    "runAsUser": 65532,
-                    "seccompProfile": {"type": "RuntimeDefault"},
-                },
-                "containers": [
-                    {
-                        "name": "recorder",
-                        "image": image,
-                        "command": ["python3", "-u", "-c", SERVER],
-                        "readinessProbe": {"tcpSocket": {"port": 8000}, "periodSeconds": 1},
-                        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-                    }
-                ],
-            },
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "recorder"},
-            "spec": {"selector": {"app": "recorder"}, "ports": [{"port": 8000}]},
-        },
-    )
-    kubectl("-n", namespace.name, "wait", "--for=condition=Ready", "pod/recorder", "--timeout=60s")
+    serve(namespace, "recorder", image, SERVER)
 
 
 def records(namespace: Namespace, run: str | None = None) -> list[dict[str, Any]]:
