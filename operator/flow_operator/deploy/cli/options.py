@@ -134,6 +134,13 @@ timeout = click.option(
 )
 
 
+def watched(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command wait for the run it creates: --watch, --logs, --timeout."""
+    watch = click.option("-w", "--watch", is_flag=True, help="Wait until it has ended, and show how it goes.")
+    logs = click.option("--logs", is_flag=True, help="Watch, and show the logs of all its pods.")
+    return watch(logs(timeout(command)))
+
+
 def name_of(kind: str, **more: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command `name`: of a FlowRun or FlowDeployment, completed from the cluster."""
     return click.argument("name", shell_complete=completion_names.names_of(kind), **more)

@@ -20,9 +20,7 @@ Manifest = dict[str, Any]
 @options.name_of("run", metavar="RUN")
 @options.parameters
 @click.option("--run-name", metavar="NAME", help="Name of the FlowRun. Default: made up.")
-@click.option("-w", "--watch", is_flag=True, help="Wait until it has ended, and show how it goes.")
-@click.option("--logs", is_flag=True, help="Watch, and show the logs of all its pods.")
-@options.timeout
+@options.watched
 @options.in_cluster
 @options.with_output()
 def command(

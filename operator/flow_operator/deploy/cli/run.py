@@ -24,9 +24,7 @@ MAX_NAME = 63
 @options.name_of("deployment", metavar="NAME")
 @options.parameters
 @click.option("--run-name", metavar="NAME", help="Name of the FlowRun. Default: NAME and five random characters.")
-@click.option("-w", "--watch", is_flag=True, help="Wait until it has ended, and show how it goes.")
-@click.option("--logs", is_flag=True, help="Watch, and show the logs of all its pods.")
-@options.timeout
+@options.watched
 @click.option("--local", is_flag=True, help="NAME is a FILE[:NAME]: run its flow here, as a pod would, no cluster.")
 @options.in_cluster
 @options.with_output()
