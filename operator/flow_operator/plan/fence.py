@@ -28,12 +28,17 @@ def living(seen: ObservedRun) -> tuple[Manifest, ...]:
 
 def may_run(pod: Manifest) -> bool:
     """Return whether anything in a pod may run, now or later."""
-    meta, status = pod["metadata"], pod.get("status") or {}
-    if status.get("phase") in ("Succeeded", "Failed"):  # the kubelet says so once nothing runs any more
-        return False
-    if meta.get("deletionTimestamp") and meta.get("deletionGracePeriodSeconds") == 0:
-        return False  # the kubelet, the pod garbage collector or an administrator has confirmed its end
-    return not everything_ended(pod)
+    return not (_is_over(pod) or _is_called_gone(pod) or everything_ended(pod))
+
+
+def _is_over(pod: Manifest) -> bool:
+    """The kubelet says so in the phase once nothing runs any more."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def _is_called_gone(pod: Manifest) -> bool:
+    """The kubelet, the pod garbage collector or an administrator has confirmed its end."""
+    return dying(pod) and pod["metadata"].get("deletionGracePeriodSeconds") == 0
 
 
 def everything_ended(pod: Manifest) -> bool:
@@ -49,7 +54,7 @@ def ended_for_good(pod: Manifest, container: Manifest) -> bool:
     if ended is None:
         return False
     again = container.get("restartPolicy") == "OnFailure" and ended.get("exitCode") != 0
-    return not again or dying(pod) or status.get("phase") in ("Succeeded", "Failed")
+    return not again or dying(pod) or _is_over(pod)
 
 
 def dying(pod: Manifest) -> bool:
@@ -65,10 +70,8 @@ def patience_left(pod: Manifest, now: datetime) -> float | None:
 
 def unconfirmed(pod: Manifest, now: datetime) -> float:
     """Return the seconds that a pod deleted by force may still need until its node says that nothing runs."""
-    meta, status = pod["metadata"], pod.get("status") or {}
-    forced = meta.get("deletionTimestamp") and meta.get("deletionGracePeriodSeconds") == 0
-    somewhere = pod["spec"].get("nodeName") or status.get("containerStatuses")
-    if not forced or not somewhere or status.get("phase") in ("Succeeded", "Failed") or everything_ended(pod):
+    somewhere = pod["spec"].get("nodeName") or (pod.get("status") or {}).get("containerStatuses")
+    if not _is_called_gone(pod) or not somewhere or _is_over(pod) or everything_ended(pod):
         return 0.0
     grace = float(pod["spec"].get("terminationGracePeriodSeconds", 30))
-    return max(0.0, grace + FORCED_PATIENCE - seconds_since(meta["deletionTimestamp"], now))
+    return max(0.0, grace + FORCED_PATIENCE - seconds_since(pod["metadata"]["deletionTimestamp"], now))
