@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flow_operator import environments, storage
+from flow_operator.api import wire
 from flow_operator.flow import config
 from flow_operator.flow.executors import PATHS
 from tests.contract.test_docs import code, doc, rows, table
@@ -46,8 +47,8 @@ def test_every_setting_is_one_that_is_read() -> None:
     for row in table(PAGE, "settings"):
         for name in code(row[1]):
             setting = name.partition('."')[0]
-            assert name == config.PATH_VARIABLE or f'_setting("{setting}"' in source, name
+            assert name == wire.CONFIG_ENV or f'_setting("{setting}"' in source, name
     defaults = {row[1].strip("`"): code(row[2]) for row in table(PAGE, "settings")}
-    assert defaults[config.PATH_VARIABLE] == [f"{config.DEFAULT_HOME}/config.toml", config.PATH_IN_IMAGES]
+    assert defaults[wire.CONFIG_ENV] == [f"{config.DEFAULT_HOME}/config.toml", wire.CONFIG_FILE]
     assert defaults["home_dir"] == [config.DEFAULT_HOME]
     assert defaults["engine.executor.default_class"] == [config.DEFAULT_EXECUTOR]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from flow_operator.deploy import pack
+from flow_operator.storage import Docker
 from tests.support.cluster import deployment, run
-from tests.support.digest import ELSEWHERE, a_file, clean_clone, host_digest
+from tests.support.digest import ELSEWHERE, clean_clone, host_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,15 +36,22 @@ def test_pod_host_and_a_clean_clone_come_to_one_digest(namespace: Namespace, tmp
     (tmp_path / "any-name.py").write_text(FLOW)
     (tmp_path / "any-lock.txt").write_text(LOCK)
     name = repository.rpartition("/")[2]
-    request: dict[str, Any] = {
-        "baseImage": BASE,
+    elsewhere = Docker(
         # Another repository of that name: it keeps no layers of earlier builds.
-        "repository": f"localhost:5001/{namespace.name}-elsewhere/{name}",
-        "files": [a_file("/flows/flow.py", tmp_path / "any-name.py")],
-        "lock": a_file("any-lock.txt", tmp_path / "any-lock.txt"),
-        "env": {"GREETING": "hello you"},
-        "annotations": {"org.opencontainers.image.title": name},
-    }
+        registry_url=f"localhost:5001/{namespace.name}-elsewhere",
+        base_image=BASE,
+        env_vars={"GREETING": "hello you"},
+        requirements=tmp_path / "any-lock.txt",
+    )
+    request = pack.request_of_source(
+        elsewhere,
+        tmp_path / "any-name.py",
+        "flow",
+        location="/flows/flow.py",
+        repository=elsewhere.repository(name),
+        tag="elsewhere",
+        push=False,
+    )
     host = host_digest(request, tmp_path / "host")
     assert layers(host) == layers(built["status"]["build"])
     assert (host["digest"], host["lock"]) == (digest, built["status"]["build"]["lock"])

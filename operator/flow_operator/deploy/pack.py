@@ -56,10 +56,20 @@ def build_source(
         StorageError: a file is missing, or the storage asks for what cannot be.
         BuildError: there is no image.
     """
+    with telling() as tell:
+        request = request_of_source(
+            storage, source, attribute, location=location, repository=repository, tag=tag, push=push
+        )
+        return build_image(request, progress=tell)
+
+
+def request_of_source(
+    storage: Docker, source: Path, attribute: str, *, location: str, repository: str, tag: str, push: bool
+) -> BuildRequest:
+    """Return what the builder is asked for, of a Python file."""
     flow = BuildFile(path=location, source=str(source), sha256=_sha256(source.read_bytes()))
     refs = [FlowRef(location=location, attribute=attribute)]
-    with telling() as tell:
-        return build_image(_request(storage, [flow], refs, repository=repository, tag=tag, push=push), progress=tell)
+    return _request(storage, [flow], refs, repository=repository, tag=tag, push=push)
 
 
 def _request(

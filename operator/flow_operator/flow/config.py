@@ -24,6 +24,7 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any, cast
 
+from flow_operator.api.wire import CONFIG_ENV
 from flow_operator.flow.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from flow_operator.flow.storage.base import Storage
 
 PREFIX = "FLOW_OPERATOR__"
-PATH_VARIABLE = f"{PREFIX}USER_CONFIG_PATH"
-PATH_IN_IMAGES = "/etc/flow-operator/config.toml"
 DEFAULT_HOME = "~/.flow-operator"
 DEFAULT_EXECUTOR = "flow_operator.executors.LocalExecutor"
 
@@ -103,7 +102,7 @@ def _setting(path: str, default: object) -> object:
 def _settings() -> dict[str, Any]:
     settings = _from_file()
     for name, text in sorted(os.environ.items()):
-        if name.startswith(PREFIX) and name != PATH_VARIABLE:
+        if name.startswith(PREFIX) and name != CONFIG_ENV:
             _put(settings, name.removeprefix(PREFIX).lower().split("__"), text)
     return settings
 
@@ -116,7 +115,7 @@ def _put(settings: dict[str, Any], keys: list[str], text: str) -> None:
 
 
 def _file() -> str:
-    return os.path.expanduser(os.environ.get(PATH_VARIABLE) or f"{DEFAULT_HOME}/config.toml")
+    return os.path.expanduser(os.environ.get(CONFIG_ENV) or f"{DEFAULT_HOME}/config.toml")
 
 
 def _from_file() -> dict[str, Any]:

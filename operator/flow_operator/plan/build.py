@@ -118,7 +118,7 @@ def build_request(inputs: Inputs, settings: Settings) -> wire.BuildRequest:
             *(_file(each) for each in inputs.files),
         ],
         "pythonDependencies": list(docker.python_dependencies),
-        "env": dict(docker.env_vars),
+        "env": {wire.CONFIG_ENV: wire.CONFIG_FILE, **docker.env_vars},  # as Docker storage has it on a laptop
         # Nothing of the place may enter the image: not the deployment's name, but the repository's.
         "annotations": {"org.opencontainers.image.title": inputs.repository.rpartition("/")[2], **docker.annotations},
         "registries": {name: _endpoint(each) for name, each in settings.registries.items()},

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .types import Manifest
 
 # Part of every inputs hash: raise it when the same inputs would give another image.
-LAYOUT = "2"
+LAYOUT = "3"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from flow_operator import Flow, Parameter, task
+from flow_operator.api import wire
 from flow_operator.api.labels import PROJECT, PROJECT_NAME
 from flow_operator.deploy import pack, projects
 from flow_operator.deploy.deploy import deploy
@@ -315,7 +316,7 @@ def test_the_page_has_every_argument_and_every_setting() -> None:
         assert f"| `{name}` |" in settings
         assert f'"{name}"' in (ROOT / "operator/flow_operator/flow/config.py").read_text()
     assert config.DEFAULT_EXECUTOR in settings
-    assert config.PATH_IN_IMAGES in settings
+    assert wire.CONFIG_FILE in settings
 
 
 # --- what is refused

@@ -12,10 +12,14 @@ from typing import Any
 import pytest
 
 from flow_operator import Flow, task
+from flow_operator.api.flow_deployment import parse_spec
 from flow_operator.deploy import border, pack
 from flow_operator.errors import StorageError
 from flow_operator.kube import errors as kube
+from flow_operator.plan.build import build_request
+from flow_operator.plan.inputs import inputs_of
 from flow_operator.storage import Docker
+from tests.support import makers as m
 
 R = "registry.example.com/team-a"
 
@@ -69,6 +73,26 @@ def test_a_request(tmp_path: Path) -> None:
     assert [each["path"] for each in files] == ["/etc/app/settings", "/flows/my-squares.flow"]
     for each in files:
         assert hashlib.sha256(Path(each["source"]).read_bytes()).hexdigest() == each["sha256"]
+
+
+@pytest.mark.parametrize(
+    "variables", [None, {"TZ": "Europe/Berlin"}, {"FLOW_OPERATOR__USER_CONFIG_PATH": "/flows/settings.toml"}]
+)
+def test_the_cluster_is_asked_for_the_image_that_is_built_here(
+    tmp_path: Path, variables: dict[str, str] | None
+) -> None:
+    (tmp_path / "flow.py").write_text(m.SOURCE)
+    storage = Docker(registry_url=R, base_image="python:3.12-slim", image_name="squares", env_vars=variables)
+    here = pack.request_of_source(
+        storage, tmp_path / "flow.py", "flow", location="/flows/flow.py", repository=f"{R}/squares", tag="v1", push=True
+    )
+    deployment = m.a_deployment(storage=storage.to_resource())
+    there = build_request(inputs_of(deployment, parse_spec(deployment["spec"]), {}, m.settings()), m.settings())
+    for key in ("baseImage", "repository", "env", "pythonDependencies"):
+        assert here[key] == there[key], key
+    assert [(each["path"], each["sha256"]) for each in here["files"]] == [
+        (each["path"], each["sha256"]) for each in there["files"]
+    ]
 
 
 def test_what_only_an_engine_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from flow_operator.api.slug import slug
-from flow_operator.api.wire import FLOWS_DIR
-from flow_operator.flow import config
+from flow_operator.api.wire import CONFIG_ENV, CONFIG_FILE, FLOWS_DIR
 from flow_operator.flow.errors import StorageError
 from flow_operator.flow.hands import hand
 from flow_operator.flow.storage.base import Storage, pairs, texts
@@ -86,7 +85,7 @@ class Docker(Storage):
         self.python_dependencies = texts("python_dependencies", python_dependencies)
         self.image_name = image_name
         self.image_tag = image_tag
-        self.env_vars = {config.PATH_VARIABLE: config.PATH_IN_IMAGES, **_variables(env_vars)}
+        self.env_vars = {CONFIG_ENV: CONFIG_FILE, **_variables(env_vars)}
         self.files = _files(files)
         self.base_url = base_url
         self.flow_operator_version = flow_operator_version or __version__
@@ -223,7 +222,7 @@ class Docker(Storage):
 
     def to_resource(self) -> dict[str, Any]:
         """Itself as `spec.storage` of a FlowDeployment that is built in the cluster."""
-        default = (config.PATH_VARIABLE, config.PATH_IN_IMAGES)
+        default = (CONFIG_ENV, CONFIG_FILE)
         fields = {
             "registryURL": self.registry_url,
             "baseImage": None if self._default_base else self.base_image,
