@@ -259,15 +259,20 @@ def check_pod(
         ],
         volumes=[*volumes, *runner.get("volumes", ())],
         pull_secrets=pull_secrets(spec, spec.environment, settings),
+        # Where its runs go: another node may have another architecture, and not the volumes.
+        nodeSelector=runner["nodeSelector"] or None,
+        tolerations=runner["tolerations"] or None,
         activeDeadlineSeconds=300,
         terminationGracePeriodSeconds=2,
     )
 
 
 def check_key(spec: FlowDeploymentSpec, inputs: Inputs, image: str) -> str:
-    """Return what a check depends on: another variable, volume or pull secret may heal it."""
+    """Return what a check depends on: another variable, volume, node or pull secret may heal it."""
     runner = spec.runner.to_wire()
     seen = {key: runner[key] for key in ("env", "volumes", "volumeMounts")}
+    # Only where they are set: a key that changed with a release would have every unfinished check made again.
+    seen |= {key: runner[key] for key in ("nodeSelector", "tolerations") if runner[key]}
     elsewhere = spec.flow.image.pull_secret if spec.flow.image else None
     dask = spec.environment and spec.environment.dask_kubernetes
     private = [dask.private_registry] if dask and dask.private_registry else []

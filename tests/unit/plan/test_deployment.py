@@ -108,6 +108,22 @@ def test_a_built_image_is_checked_then_ready_and_swept() -> None:
     assert [each.reason for each in done.announce] == ["Ready"]
 
 
+def test_a_check_runs_where_the_flow_would_and_again_when_that_is_corrected() -> None:
+    taint = {"key": "flows", "operator": "Exists"}
+    placed = m.a_deployment(runner={"nodeSelector": {"kubernetes.io/arch": "arm64"}, "tolerations": [taint]})
+    _, _, plan = built(placed)
+    assert pod_of(plan)["spec"]["nodeSelector"] == {"kubernetes.io/arch": "arm64"}
+    assert pod_of(plan)["spec"]["tolerations"] == [taint]
+
+    told, _, plan = built()
+    check = pod_of(plan)
+    assert not {"nodeSelector", "tolerations"} & set(check["spec"])
+    told["spec"]["runner"] = {"tolerations": [taint]}
+    again = pod_of(decide(told, ObservedDeployment(checks=(check,))))
+    assert again["metadata"]["name"] != check["metadata"]["name"]
+    assert again["spec"]["tolerations"] == [taint]
+
+
 def test_a_ready_deployment_is_left_alone() -> None:
     told, _, plan = built()
     check = m.ended(pod_of(plan), "check", message=json.dumps({"flow": FACTS}))
