@@ -211,7 +211,7 @@ class BuildRequest(TypedDict, total=False):
 
     builder: Literal["Layers", "Docker"]  # default Layers
     baseImage: str
-    repository: str  # "localhost:5001/team-a/squares", the public name; without a registry: Docker only, not pushed
+    repository: str  # "localhost:5001/team-a/squares", the public name; without a host it is Docker Hub's
     tag: str
     files: list[BuildFile]
     pythonDependencies: list[str]

@@ -86,7 +86,7 @@ def _request(
         env=dict(sorted(storage.env_vars.items())),
         annotations=dict(storage.annotations),
         registries=config.registries(),
-        push=push,
+        push=push and bool(storage.registry_url),
         flows=refs,
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
     )

@@ -279,11 +279,8 @@ class _Build:
             uploadedBytes=0,
             stages=self._stages.seconds,
         )
-        if not self._docker.has_registry:
-            self._progress(f"Warning: {name} stays in the engine: its name has no registry, so no cluster can pull it.")
-            return report
         if not self._docker.push:
-            self._progress(f"{name} stays in the engine, as was asked.")
+            self._progress(f"{name} stays in the engine, where no cluster can pull it.")
             return report
         with self._stages.stage("push"):
             report["digest"], report["uploadedBytes"] = self._pushed(image, tag)

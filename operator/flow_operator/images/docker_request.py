@@ -30,7 +30,6 @@ class DockerPlan:
     platform: str  # "linux/arm64" where an architecture is asked for, else the engine's own
     check: CheckRequest | None
     push: bool
-    has_registry: bool
 
 
 def checked_for_docker(request: BuildRequest) -> DockerPlan:
@@ -49,14 +48,7 @@ def checked_for_docker(request: BuildRequest) -> DockerPlan:
         platform=f"linux/{architecture}" if architecture else "",
         check=_check(request),
         push=bool(request.get("push", True)),
-        has_registry=names_registry(plan.repository),
     )
-
-
-def names_registry(repository: str) -> bool:
-    """Whether a name begins with a registry's, by docker's rule; `squares` and `team/squares` stay in the engine."""
-    host, slash, _ = repository.partition("/")
-    return bool(slash) and ("." in host or ":" in host or host == "localhost")
 
 
 def _commands(request: BuildRequest) -> tuple[str, ...]:

@@ -233,8 +233,19 @@ def image_is_built(case: Case) -> bool:
     report = read_report(terminated)
     if report is None or "image" not in report:
         return _build_failed(case, pod, terminated, report or {})
+    if "@sha256:" not in report["image"]:
+        return _build_failed(case, pod, terminated, _not_in_a_registry(report["image"]))
     _record_build(case, report)
     return False
+
+
+def _not_in_a_registry(image: str) -> dict[str, Any]:
+    """What a builder ought to have said of an image that no pod can pull."""
+    return {
+        "reason": "BuilderFailed",
+        "message": f"The builder ended with {image}, which names no digest: no registry has it.",
+        "remedy": "Please report it with the log of the builder's pod.",
+    }
 
 
 def _has_vanished(case: Case) -> bool:

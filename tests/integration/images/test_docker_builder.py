@@ -104,9 +104,9 @@ def runtime(name: str) -> str:
     """An image with Python and the runtime, in the engine only."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLOW_OPERATOR_RUNTIME_LOCK", str(LOCK))
-        return build_image({"builder": "Docker", "baseImage": PYTHON, "repository": f"{name}/runtime", "tag": "1"})[
-            "image"
-        ]
+        return build_image(
+            {"builder": "Docker", "baseImage": PYTHON, "repository": f"{name}/runtime", "tag": "1", "push": False}
+        )["image"]
 
 
 def request_for(work: Path, repository: str, *, code: str = CODE, **changes: Any) -> BuildRequest:
@@ -118,6 +118,7 @@ def request_for(work: Path, repository: str, *, code: str = CODE, **changes: Any
         "baseImage": PYTHON,
         "repository": repository,
         "tag": "v1",
+        "push": "/" in repository,  # a name alone is for the engine
         "files": [file],
         "flows": [{"location": "/flows/flow.py", "attribute": "squares"}],
         **changes,

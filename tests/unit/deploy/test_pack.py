@@ -105,6 +105,11 @@ def test_what_only_an_engine_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert request(tmp_path, builder="Docker")["engine"] == {}
 
 
+def test_a_namespace_of_docker_hub_is_pushed_to_and_no_registry_is_not(tmp_path: Path) -> None:
+    assert request(tmp_path, registry_url="alice", builder="Docker")["push"] is True
+    assert request(tmp_path, registry_url=None)["push"] is False
+
+
 @pytest.mark.parametrize("builder", ["Layers", "Docker"])
 def test_an_architecture(tmp_path: Path, builder: str) -> None:
     assert request(tmp_path, builder=builder, architecture="arm64")["architecture"] == "arm64"

@@ -206,16 +206,24 @@ def test_a_local_base_is_not_pulled(build: Build, engine: FakeEngine) -> None:
     )
 
 
-def test_a_name_without_a_registry_stays(build: Build, engine: FakeEngine, said: list[str]) -> None:
-    done = build(repository="team/squares")
-    assert (done["image"], done["digest"]) == ("team/squares:v1", BUILT_ID)
-    assert not [one for one in engine.asked if one.startswith(("push", "remove team"))]
-    assert any(line.startswith("Warning: team/squares:v1 stays in the engine") for line in said)
+def test_a_name_without_a_host_is_of_docker_hub(build: Build, engine: FakeEngine) -> None:
+    asked: list[str] = []
+
+    def hub(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return has_pushed(request)
+
+    done = build(httpx.MockTransport(hub), repository="alice/squares")
+    assert (done["image"], done["digest"]) == (f"alice/squares@{PUSHED}", PUSHED)
+    assert "push alice/squares:v1" in engine.asked
+    assert any(url.endswith("docker.io/v2/alice/squares/manifests/v1") for url in asked)
 
 
-def test_push_false_leaves_the_image(build: Build, engine: FakeEngine) -> None:
-    assert build(push=False)["image"] == "registry.test/team/squares:v1"
-    assert not [one for one in engine.asked if one.startswith("push")]
+def test_push_false_leaves_the_image(build: Build, engine: FakeEngine, said: list[str]) -> None:
+    done = build(push=False, repository="squares")
+    assert (done["image"], done["digest"]) == ("squares:v1", BUILT_ID)
+    assert not [one for one in engine.asked if one.startswith(("push", "remove squares"))]
+    assert any(line.startswith("squares:v1 stays in the engine") for line in said)
 
 
 def test_another_python_is_a_warning(build: Build, said: list[str]) -> None:

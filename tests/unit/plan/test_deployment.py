@@ -108,6 +108,16 @@ def test_a_built_image_is_checked_then_ready_and_swept() -> None:
     assert [each.reason for each in done.announce] == ["Ready"]
 
 
+def test_an_image_that_is_not_in_a_registry_is_none() -> None:
+    told, builder, _ = building()
+    builder = m.ended(builder, "builder", message=json.dumps({"image": "alice/squares:i-123", "uploadedBytes": 0}))
+    plan = decide(told, ObservedDeployment(builders=(builder,)))
+    assert plan.status is not None
+    assert "image" not in plan.status
+    assert reason(plan, "Built") == "BuilderFailed"
+    assert "alice/squares:i-123" in plan.status["diagnosis"]["message"]
+
+
 def test_a_check_runs_where_the_flow_would_and_again_when_that_is_corrected() -> None:
     taint = {"key": "flows", "operator": "Exists"}
     placed = m.a_deployment(runner={"nodeSelector": {"kubernetes.io/arch": "arm64"}, "tolerations": [taint]})

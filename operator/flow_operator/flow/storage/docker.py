@@ -185,7 +185,7 @@ class Docker(Storage):
         if not self._given_tag():
             self.image_tag = self._made_tag = tag
             self._tagged = frozenset(self._flows)
-        self._built, self._pushed = frozenset(self._flows), push and bool(self.registry_url)
+        self._built, self._pushed = frozenset(self._flows), push and bool(self.registry_url) and "@" in report["image"]
         return self
 
     @contextmanager
