@@ -81,6 +81,12 @@ def job(containers: list[Manifest] | None = None, **more: Any) -> Manifest:
         ("spec.environment", {"kubernetesJob": {"jobSpec": {}}}, "jobSpec needs template.spec.containers"),
         ("spec.environment", {"kubernetesJob": {"jobSpec": job(containers=[])}}, "jobSpec needs template.spec"),
         ("spec.environment", {"kubernetesJob": {"jobSpec": job(completions=2)}}, "must be 1 or left out"),
+        ("spec.environment", {"kubernetesJob": {"jobSpec": job([{"env": {"A": "b"}}])}}, "containers[0].env"),
+        (
+            "spec.environment",
+            {"daskKubernetes": {"workerSpec": {"imagePullSecrets": ["regcred"]}}},
+            "workerSpec.imagePullSecrets[0]",
+        ),
         ("spec.environment", {"daskKubernetes": {"provider": "Ray"}}, "Unsupported value"),
         ("spec.environment", {"daskKubernetes": {"provider": "Pods", "schedulerSpec": {}}}, "leave schedulerSpec out"),
         ("spec.environment", {"daskKubernetes": {"minWorkers": 3, "maxWorkers": 2}}, "must not be larger"),

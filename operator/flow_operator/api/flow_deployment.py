@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
+from . import shapes
 from .conditions import Condition
 from .model import (
     FREE_FORM,
@@ -299,6 +300,71 @@ class RemoteEnvironment(Model):
     )
 
 
+# What users write in Kubernetes' own words. CEL and structural checks see what a schema names, and the rest is kept.
+def _free(description: str, **properties: Any) -> dict[str, Any]:
+    return {"type": "object", **FREE_FORM, "description": description, "properties": properties}
+
+
+def _free_list(description: str, **properties: Any) -> dict[str, Any]:
+    items = {"type": "object", **FREE_FORM, **({"properties": properties} if properties else {})}
+    return {"type": "array", "maxItems": 512, "nullable": True, "items": items, "description": description}
+
+
+def _containers(description: str) -> dict[str, Any]:
+    return _free_list(
+        description,
+        env=_free_list("Variables, as in a container."),
+        volumeMounts=_free_list("Mounts, as in a container."),
+        securityContext={"type": "object", "nullable": True, **FREE_FORM, "description": "As in a container."},
+    )
+
+
+def _pod_spec(containers: dict[str, Any]) -> dict[str, Any]:
+    return _free(
+        "The pod, as in a PodSpec.",
+        containers=containers,
+        initContainers=_containers("Containers that end before the others begin."),
+        volumes=_free_list("Volumes, as in a PodSpec."),
+        imagePullSecrets=_free_list("Secrets to pull with, beside those that the flow's image needs."),
+    )
+
+
+_DASK_SPEC = {"properties": _pod_spec(_containers("The first one is Dask's."))["properties"]}
+PodSpec = Annotated[dict[str, Any], Field(json_schema_extra={"type": "object", **FREE_FORM, **_DASK_SPEC})]
+# CEL counts them: there are some, and not too many.
+_JOB_CONTAINERS = {
+    **_containers("The first one runs the flow: its image, command and args are replaced."),
+    "maxItems": 64,
+    "nullable": False,
+}
+_TEMPLATE_METADATA = {
+    **_free(
+        "What the pod carries besides its name.",
+        labels={"type": "object", "nullable": True, **FREE_FORM, "description": "Labels, beside the operator's own."},
+        annotations={"type": "object", "nullable": True, **FREE_FORM, "description": "Annotations."},
+        finalizers={
+            "type": "array",
+            "nullable": True,
+            "maxItems": 64,
+            "items": {"type": "string"},
+            "description": "Finalizers.",
+        },
+    ),
+    "nullable": True,
+}
+_JOB_SPEC: dict[str, Any] = {
+    "type": "object",
+    **FREE_FORM,
+    "properties": {
+        "parallelism": {"type": "integer", "description": "Pods at the same time: 1, or left out."},
+        "completions": {"type": "integer", "description": "Pods that must succeed: 1, or left out."},
+        "template": _free(
+            "The pod's template, as in a Job.", metadata=_TEMPLATE_METADATA, spec=_pod_spec(_JOB_CONTAINERS)
+        ),
+    },
+}
+
+
 class DaskKubernetesEnvironment(Model):
     """The flow runs on a Dask cluster of its own, scaled between bounds, gone when the run ends."""
 
@@ -315,12 +381,12 @@ class DaskKubernetesEnvironment(Model):
 
     min_workers: Annotated[int, Field(ge=0, le=1000)] = Field(default=1, description="Workers at rest.")
     max_workers: Annotated[int, Field(ge=1, le=1000)] = Field(default=2, description="Workers under load, at most.")
-    scheduler_spec: FreeObject | None = Field(
+    scheduler_spec: PodSpec | None = Field(
         default=None,
         description="A PodSpec for the scheduler. Image, variables and restricted security are filled in; "
         "what is set here stays.",
     )
-    worker_spec: FreeObject | None = Field(
+    worker_spec: PodSpec | None = Field(
         default=None,
         description="A PodSpec for the workers. Image, variables and restricted security are filled in; "
         "what is set here stays. restartPolicy must be Always: workers are Deployments.",
@@ -336,35 +402,15 @@ class DaskKubernetesEnvironment(Model):
         "Default: the chart's dask.provider; DaskCluster where there is a schedulerSpec.",
     )
 
-
-# CEL sees what the schema names, and the rest of the user's words is kept as it is.
-_POD_SPEC: dict[str, Any] = {
-    "type": "object",
-    **FREE_FORM,
-    "description": "The pod, as in a PodSpec.",
-    "properties": {
-        "containers": {
-            "type": "array",
-            "maxItems": 64,
-            "items": {"type": "object", **FREE_FORM},
-            "description": "The first one runs the flow: its image, command and args are replaced.",
-        },
-    },
-}
-_JOB_SPEC: dict[str, Any] = {
-    "type": "object",
-    **FREE_FORM,
-    "properties": {
-        "parallelism": {"type": "integer", "description": "Pods at the same time: 1, or left out."},
-        "completions": {"type": "integer", "description": "Pods that must succeed: 1, or left out."},
-        "template": {
-            "type": "object",
-            **FREE_FORM,
-            "description": "The pod's template, as in a Job.",
-            "properties": {"spec": _POD_SPEC},
-        },
-    },
-}
+    @model_validator(mode="after")
+    def _can_be_made(self) -> Self:
+        """Hold what comes from a flow's Python to the rules above, which only the API server knows."""
+        for place, spec in (("schedulerSpec", self.scheduler_spec), ("workerSpec", self.worker_spec)):
+            if spec is not None and (fault := shapes.fault_of_pod(spec, place)):
+                raise ValueError(fault)
+        if self.min_workers > self.max_workers:
+            raise ValueError("minWorkers must not be larger than maxWorkers")
+        return self
 
 
 class ObjectMetadata(Model):
@@ -405,10 +451,10 @@ class KubernetesJobEnvironment(Model):
     @model_validator(mode="after")
     def _runs_the_flow_once(self) -> Self:
         """Hold what comes from a flow's Python to the rules above, which only the API server knows."""
-        template = self.job_spec.get("template")
-        pod = template.get("spec") if isinstance(template, dict) else None
-        containers = pod.get("containers") if isinstance(pod, dict) else None
-        if not isinstance(containers, list) or not containers or not all(isinstance(each, dict) for each in containers):
+        if fault := shapes.fault_of_job(self.job_spec, "jobSpec"):
+            raise ValueError(fault)
+        template = self.job_spec.get("template") or {}
+        if not (template.get("spec") or {}).get("containers"):
             raise ValueError("jobSpec needs template.spec.containers: the first container runs the flow")
         if any(self.job_spec.get(each, 1) != 1 for each in ("parallelism", "completions")):
             raise ValueError("parallelism and completions of jobSpec must be 1 or left out")

@@ -44,9 +44,13 @@ def _check(found: dict[str, Any], spec: FlowDeploymentSpec) -> None:
         environment = Environment.model_validate(found.get("environment") or {})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise Unusable(_invalid(found, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")) from None
-    if environment.kubernetes_job and spec.storage and spec.storage.local is not None:
+        place, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+        raise Unusable(_invalid(found, f"{place}: {said}")) from None
+    storage = spec.storage
+    if environment.kubernetes_job and storage and storage.local is not None:
         raise Unusable(_invalid(found, "kubernetesJob needs the flow in an image or mounted, not in local storage"))
+    if environment.fargate_task and storage and storage.docker is None:
+        raise Unusable(_invalid(found, "fargateTask needs the flow in an image: storage docker, not bytes or local"))
 
 
 def _invalid(found: dict[str, Any], why: str) -> Diagnosis:

@@ -53,7 +53,8 @@ def _template(run: Manifest, pinned: Pinned, attempt: int, own: Manifest) -> Man
     metadata: dict[str, Any] = own.get("metadata") or {}
     meta, spec = run["metadata"], _pod_spec(run, pinned, attempt, own.get("spec") or {})
     ours = names.run_labels(meta["name"], meta["uid"], attempt, labels.RUNNER)
-    held = [each for each in finalizers.of_pods(pinned) if each not in metadata.get("finalizers", ())]
+    own_finalizers = metadata.get("finalizers") or ()
+    held = [each for each in finalizers.of_pods(pinned) if each not in own_finalizers]
     said = {labels.CONTAINER: spec["containers"][0]["name"]}
     return {
         **own,
@@ -61,7 +62,7 @@ def _template(run: Manifest, pinned: Pinned, attempt: int, own: Manifest) -> Man
             **metadata,
             "labels": {**(metadata.get("labels") or {}), **ours},
             "annotations": {**(metadata.get("annotations") or {}), **said},
-            **({"finalizers": [*metadata.get("finalizers", ()), *held]} if held else {}),
+            **({"finalizers": [*own_finalizers, *held]} if held else {}),
         },
         "spec": spec,
     }

@@ -35,6 +35,6 @@ def _joined(
 ) -> list[Manifest]:
     """Return two lists as one, less what the last one has too."""
     kept: list[Any] = list(last or ())
-    taken = {each.get(key) for each in kept}
+    taken = [each.get(key) for each in kept]  # no set: whatever a user wrote there
     rest = [each for each in first or () if each.get(key) not in taken]
     return [*kept, *rest] if last_first else [*rest, *kept]

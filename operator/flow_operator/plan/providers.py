@@ -25,12 +25,12 @@ def provider_of(pinned: Pinned) -> Provider | None:
 def chosen(wanted: DaskKubernetesEnvironment, settings: Settings) -> DaskKubernetesEnvironment:
     """Return the environment with its provider: its own word, else the chart's."""
     # With Pods the scheduler is a process in the runner pod: there is no pod that a schedulerSpec could describe.
-    name = "DaskCluster" if wanted.scheduler_spec else wanted.provider or settings.dask.provider
+    name = "DaskCluster" if wanted.scheduler_spec is not None else wanted.provider or settings.dask.provider
     return wanted.model_copy(update={"provider": name})
 
 
 def explained(pinned: Pinned) -> str:
     """Return, for a sentence, why the provider is not the one that might be expected."""
-    if pinned.dask and pinned.dask.scheduler_spec:
+    if pinned.dask and pinned.dask.scheduler_spec is not None:
         return ", by DaskCluster: schedulerSpec is of a pod of the scheduler's own"
     return ""

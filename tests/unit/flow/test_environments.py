@@ -67,7 +67,9 @@ def test_the_spec_of_a_job_alone_will_do(tmp_path: Path) -> None:
         ("kind: Job\nspec: {template: {spec: {}}}", "no Job with a container"),
         ("kind: Job", "no Job with a container"),
         ("template: {spec: {containers: []}}", "no Job with a container"),
-        ("template: {spec: {containers: [flow]}}", "no Job with a container"),
+        ("template: {spec: {containers: [flow]}}", r"spec.template.spec.containers\[0\] must be an object"),
+        ("template: {spec: {containers: [{env: {A: b}}]}}", r"containers\[0\].env must be a list"),
+        ("kind: Job\nmetadata: a\nspec: {template: {spec: {containers: [{}]}}}", "metadata must be an object"),
         ("template: {spec: {containers: [{name: flow}]}, metadata: {annotations: {day: 2024-01-01}}}", "be quoted"),
     ],
 )
@@ -106,10 +108,18 @@ def test_a_pod_spec_is_found_in_whatever_has_one(tmp_path: Path, text: str) -> N
     assert "workerSpec" not in made.to_resource()["daskKubernetes"]
 
 
-@pytest.mark.parametrize("text", ["kind: Secret", "kind: Pod\nspec: 1", "containers: none"])
-def test_a_file_without_a_pod_spec_is_named_at_once(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("kind: Secret", "neither a PodSpec"),
+        ("kind: Pod\nspec: 1", "neither a PodSpec"),
+        ("containers: none", "spec.containers must be a list"),
+        ("imagePullSecrets: [a]", r"spec.imagePullSecrets\[0\] must be an object"),
+    ],
+)
+def test_a_file_without_a_pod_spec_is_named_at_once(tmp_path: Path, text: str, words: str) -> None:
     file = written(tmp_path, text)
-    with pytest.raises(ValueError, match="neither a PodSpec") as refused:
+    with pytest.raises(ValueError, match=words) as refused:
         DaskKubernetesEnvironment(worker_spec_file=file)
     assert str(file) in str(refused.value)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from flow_operator.api import shapes
+
 if TYPE_CHECKING:
     import os
 
@@ -18,17 +20,17 @@ def job(argument: str, file: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no YAML, or no Job with a container.
+        ValueError: it is no YAML, no Job with a container, or has a part of another shape.
     """
     document = _document(argument, file)
     spec = document.get("spec") if document.get("kind") == "Job" else document
-    containers = _at(spec, ("template", "spec", "containers"))
-    listed = isinstance(containers, list) and len(containers) > 0
-    if not isinstance(spec, dict) or not listed or not all(isinstance(each, dict) for each in containers):
+    if not isinstance(spec, dict) or not _at(spec, ("template", "spec", "containers")):
         raise ValueError(f"{argument}: {file} is no Job with a container: there is none in template.spec.containers")
+    _check(argument, file, shapes.fault_of_job(spec, "spec"))
     if any(spec.get(each, 1) != 1 for each in ("parallelism", "completions")):
         raise ValueError(f"{argument}: {file}: a run is one execution: parallelism and completions must be 1")
     metadata = document.get("metadata") if document.get("kind") == "Job" else None
+    _check(argument, file, None if isinstance(metadata or {}, dict) else "metadata must be an object")
     kept = {key: metadata[key] for key in ("labels", "annotations") if metadata.get(key)} if metadata else {}
     return {"jobSpec": spec, **({"metadata": kept} if kept else {})}
 
@@ -38,14 +40,20 @@ def pod_spec(argument: str, file: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no YAML, or has no containers.
+        ValueError: it is no YAML, no PodSpec, or has a part of another shape.
     """
     document = _document(argument, file)
     kind = document.get("kind")
     spec = _at(document, _PODS.get(str(kind), _TEMPLATED)) if kind else document
-    if not isinstance(spec, dict) or not isinstance(spec.get("containers", []), list):
+    if not isinstance(spec, dict):
         raise ValueError(f"{argument}: {file} is neither a PodSpec nor an object that has one")
+    _check(argument, file, shapes.fault_of_pod(spec, "spec"))
     return spec
+
+
+def _check(argument: str, file: str | os.PathLike[str], fault: str | None) -> None:
+    if fault:
+        raise ValueError(f"{argument}: {file}: {fault}")
 
 
 def _document(argument: str, file: str | os.PathLike[str]) -> dict[str, Any]:
