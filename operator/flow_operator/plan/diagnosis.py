@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
 from ..api import labels
 from ..api.flow_deployment import Diagnosis
+from . import reports
 from .times import parse, seconds_since
 
 if TYPE_CHECKING:
@@ -31,15 +31,6 @@ def scrub(text: str) -> str:
 def diagnosis(reason: str, message: str, remedy: str) -> Diagnosis:
     """Return a diagnosis fit to be shown."""
     return Diagnosis(reason=reason, message=scrub(message)[:3000], remedy=remedy)
-
-
-def report_in(message: str | None) -> dict[str, Any]:
-    """Return what a container of ours left in its termination message; empty where that is no report."""
-    try:
-        report = json.loads(message or "")
-    except ValueError:
-        return {}
-    return report if isinstance(report, dict) else {}
 
 
 def amount(size: float) -> str:
@@ -211,7 +202,7 @@ def killed(pod: Manifest, container: str, terminated: dict[str, Any]) -> Diagnos
     status = pod.get("status") or {}
     name, code = pod["metadata"]["name"], terminated.get("exitCode")
     if terminated.get("reason") == "OOMKilled":
-        peak = report_in(terminated.get("message")).get("peakMemoryBytes")
+        peak = reports.of_flow(terminated.get("message")).get("peakMemoryBytes")
         return diagnosis(
             "OutOfMemory",
             f"Container {container} of pod {name} was killed: it needed more than its memory limit of "

@@ -130,8 +130,8 @@ def with_hook(status: dict[str, Any], hook: dict[str, Any]) -> list[dict[str, An
     return [*(each for each in status.get("hooks", ()) if each["name"] != hook["name"]), hook]
 
 
-def _receipt(pod: Manifest) -> dict[str, Any] | None:
-    return next((each for each in verdict.hooks_report(pod) or () if each.get("name") == ON_EXIT), None)
+def _receipt(pod: Manifest) -> wire.HookReceipt | None:
+    return next((each for each in verdict.hooks_report(pod) or () if each["name"] == ON_EXIT), None)
 
 
 def _ended(status: dict[str, Any], runner: Manifest | None) -> tuple[int, str]:

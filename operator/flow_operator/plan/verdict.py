@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..api import labels, wire
-from . import diagnosis, fence
+from . import diagnosis, fence, reports
 from .diagnosis import container_states, ended
 from .runner_pod import HOOKS, MAIN
 from .times import duration, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ..api.flow_deployment import Diagnosis
     from .types import Manifest
@@ -41,20 +41,18 @@ def terminated(pod: Manifest) -> dict[str, Any] | None:
 
 def flow_report(state: dict[str, Any]) -> wire.RunReport:
     """Return what the runner said; empty where it was killed before it could."""
-    report: wire.RunReport = diagnosis.report_in(state.get("message"))  # type: ignore[assignment]
-    return report
+    return reports.of_flow(state.get("message"))
 
 
-def hooks_report(pod: Manifest) -> list[dict[str, Any]] | None:
+def hooks_report(pod: Manifest) -> list[wire.HookReceipt] | None:
     """Return the receipts once the hooks container has ended for good, else None."""
     for each in pod["spec"]["containers"]:
         if each["name"] == HOOKS and fence.ended_for_good(pod, each):
-            receipts = diagnosis.report_in((ended(pod, HOOKS) or {}).get("message")).get("hooks", [])
-            return receipts if isinstance(receipts, list) else []
+            return reports.of_hooks((ended(pod, HOOKS) or {}).get("message"))
     return None
 
 
-def record(status: dict[str, Any], report: wire.RunReport, hooks: list[dict[str, Any]]) -> None:
+def record(status: dict[str, Any], report: wire.RunReport, hooks: list[wire.HookReceipt]) -> None:
     """Write what the pod said into a status."""
     stages = {name: duration(seconds) for name, seconds in report.get("stages", {}).items()}
     if stages:
@@ -68,7 +66,7 @@ def record(status: dict[str, Any], report: wire.RunReport, hooks: list[dict[str,
     if omitted := report.get("resultOmitted"):
         status["resultOmitted"] = omitted
     if error := report.get("error"):
-        status["error"] = {**error, "message": diagnosis.scrub(error.get("message", ""))}
+        status["error"] = {**error, "message": diagnosis.scrub(error.get("message", ""))[:1000]}
     if seen := report.get("workersSeen"):
         status["workers"] = {
             "desired": 0,
@@ -78,34 +76,29 @@ def record(status: dict[str, Any], report: wire.RunReport, hooks: list[dict[str,
             "computed": seen,
         }
     for each in hooks:
-        known = next((hook for hook in status.get("hooks", ()) if hook["name"] == each.get("name")), None)
+        known = next((hook for hook in status.get("hooks", ()) if hook["name"] == each["name"]), None)
         if known is None or known["state"] == "Pending":  # what was run in a pod of its own has its receipt from there
             others = [hook for hook in status.get("hooks", ()) if hook is not known]
             status["hooks"] = [*others, {**hook_status(each), "where": "Pod"}]
 
 
-def _callback_stages(hooks: list[dict[str, Any]]) -> Iterator[tuple[str, float]]:
+def _callback_stages(hooks: list[wire.HookReceipt]) -> Iterator[tuple[str, float]]:
     """Yield how long each callback took."""
     for each in hooks:
-        try:
-            began, ended = parse(each.get("startTime")), parse(each.get("endTime"))
-        except (TypeError, ValueError):  # whoever wrote that into the message
-            continue
+        began, ended = parse(each.get("startTime")), parse(each.get("endTime"))
         if began and ended:
             yield each["name"], (ended - began).total_seconds()
 
 
-def hook_status(receipt: dict[str, Any]) -> dict[str, Any]:
+def hook_status(receipt: wire.HookReceipt) -> dict[str, Any]:
     """Return what status says of a callback, without where it ran."""
     message = receipt.get("message") or _sentence(receipt.get("error"))
-    kept: dict[str, Any] = {
-        key: receipt[key] for key in ("name", "state", "tries", "startTime", "endTime") if key in receipt
-    }
+    kept: dict[str, Any] = {key: each for key, each in receipt.items() if key not in ("error", "message")}
     return {**kept, "message": diagnosis.scrub(message)[:1000]} if message else kept
 
 
-def _sentence(error: Any) -> str:
-    if not isinstance(error, dict):
+def _sentence(error: wire.FlowError | None) -> str:
+    if not error:
         return ""
     return f"{error.get('type', 'error')}: {error.get('message', '')}".rstrip(": ")
 
@@ -114,7 +107,7 @@ def failure(
     pod: Manifest,
     state: dict[str, Any],
     report: wire.RunReport,
-    hooks: list[dict[str, Any]],
+    hooks: Sequence[Mapping[str, Any]],
     declared: tuple[str, ...],
 ) -> Diagnosis | None:
     """Return why the run failed, or None: on_start first, then the flow, then on_exit (docs/callbacks.md)."""
@@ -140,7 +133,7 @@ def failure(
     return None
 
 
-def _hook_failed(reason: str, receipt: dict[str, Any], flow: str) -> Diagnosis:
+def _hook_failed(reason: str, receipt: Mapping[str, Any], flow: str) -> Diagnosis:
     name = "on_start" if reason == "OnStartFailed" else "on_exit"
     said = receipt.get("message") or _sentence(receipt.get("error")) or "no message"
     return diagnosis.diagnosis(
@@ -170,8 +163,8 @@ _SUBJECTS = {
 
 
 def _told(report: wire.RunReport) -> Diagnosis:
-    message = str(report.get("error", {}).get("message", ""))
-    return diagnosis.diagnosis(report["reason"], message, diagnosis.scrub(str(report.get("remedy", "")))[:500])
+    message = report.get("error", {}).get("message", "")
+    return diagnosis.diagnosis(report["reason"], message, diagnosis.scrub(report.get("remedy", ""))[:500])
 
 
 _REMEDIES = {

@@ -48,8 +48,8 @@ class Outcome:
     """How it ended."""
 
     code: int  # of the flow's process; 128 and the signal where it was killed
-    report: dict[str, Any]
-    receipts: list[dict[str, Any]]
+    report: wire.RunReport
+    receipts: list[wire.HookReceipt]
     stopped: str = ""  # why we stopped it: timeout or interrupt
 
 
@@ -121,9 +121,10 @@ class _Pod:
                 _kill(main)
                 if hooks is not None:
                     self._wait_for_hooks(hooks)
-        report = self._message("main")
-        receipts = self._message("flow-hooks").get("hooks") or []
-        return Outcome(code, report, receipts, stopped)
+        from ...plan import reports
+
+        receipts = reports.of_hooks(self._message("flow-hooks"))
+        return Outcome(code, reports.of_flow(self._message("main")), receipts, stopped)
 
     def _environment(self, container: str) -> dict[str, str]:
         return {
@@ -133,11 +134,9 @@ class _Pod:
             loading.TERMINATION_LOG_ENV: str(self._folder / f"{container}.message"),
         }
 
-    def _message(self, container: str) -> dict[str, Any]:
+    def _message(self, container: str) -> str:
         file = self._folder / f"{container}.message"
-        text = file.read_text(encoding="utf-8") if file.exists() else ""
-        found = json.loads(text) if text else {}
-        return found if isinstance(found, dict) else {}
+        return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
     def _start_hooks(self) -> subprocess.Popen[bytes]:
         environment = self._environment("flow-hooks")
@@ -212,9 +211,8 @@ def _show(
     from ...plan import verdict
 
     status: dict[str, Any] = {}
-    report: wire.RunReport = outcome.report  # type: ignore[assignment] # as the runner wrote it
-    verdict.record(status, report, outcome.receipts)
-    why = _why(outcome, report, callbacks, limit)
+    verdict.record(status, outcome.report, outcome.receipts)
+    why = _why(outcome, callbacks, limit)
     if screen.machine:
         end = {"phase": "Failed" if why else "Succeeded", "exitCode": why.code if why else trouble.OK}
         told = {"diagnosis": {"message": why.message, "remedy": why.remedy}} if why else {}
@@ -226,7 +224,7 @@ def _show(
     return trouble.OK
 
 
-def _why(outcome: Outcome, report: wire.RunReport, callbacks: list[str], limit: float | None) -> trouble.Trouble | None:
+def _why(outcome: Outcome, callbacks: list[str], limit: float | None) -> trouble.Trouble | None:
     """Return why it failed, with the exit code: the flow's own, or what stopped it."""
     from ...plan import verdict
 
@@ -234,12 +232,12 @@ def _why(outcome: Outcome, report: wire.RunReport, callbacks: list[str], limit: 
         return trouble.Trouble(f"The flow was stopped: it took longer than {limit:g} s.", "", trouble.TIMEOUT)
     if outcome.stopped:
         return trouble.Trouble("The flow was stopped.", "", trouble.INTERRUPTED)
-    if "state" not in report:
+    if "state" not in outcome.report:
         said = f"The flow's process was killed (exit code {outcome.code})."
         return trouble.Trouble(said, "It may have needed more memory than there is.", outcome.code or trouble.FAILED)
     pod = {"metadata": {"name": "here"}, "spec": {}}
     ended = {"exitCode": outcome.code}
-    why = verdict.failure(pod, ended, report, outcome.receipts, tuple(callbacks))
+    why = verdict.failure(pod, ended, outcome.report, outcome.receipts, tuple(callbacks))
     if why is None:
         return None
     remedy = REMEDIES.get(why.reason, "Its traceback is above.")
