@@ -153,6 +153,15 @@ def scheduled(pod: Manifest, *, reason: str | None = None, message: str = "") ->
     return out
 
 
+def pod_of(job: Manifest, suffix: str) -> Manifest:
+    """Return a pod as a Job's controller makes it; it waits for the kubelet."""
+    name, template = job["metadata"]["name"], job["spec"]["template"]
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": f"uid-{name}", "controller": True}
+    made = {"name": f"{name}-{suffix}", "generateName": f"{name}-", "namespace": job["metadata"]["namespace"]}
+    meta = {**template["metadata"], **made, "ownerReferences": [owner]}
+    return scheduled({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]})
+
+
 def container(pod: Manifest, name: str, state: Manifest, **more: Any) -> Manifest:
     """Return the pod with one container's state set."""
     out = copy.deepcopy(pod)

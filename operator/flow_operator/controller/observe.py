@@ -8,6 +8,7 @@ from ..api import labels
 from ..api.flow_run import FINISHED
 from ..plan import materials, schedule, verdict
 from ..plan.types import ObservedDeployment, ObservedRun
+from .ours import is_fallback, is_job, is_owned, is_runner
 from .store import Key, Manifest, Store, labels_of
 
 if TYPE_CHECKING:
@@ -21,18 +22,22 @@ def observe_run(store: Store, run: Manifest, refused: str | None, heard: Heard |
     meta = run["metadata"]
     uid, namespace = meta["uid"], meta["namespace"]
     attempt = str((run.get("status") or {}).get("attempt", 0))
-    pods = store.children(uid, "Pod")
-    runners = tuple(each for each in pods if labels_of(each)[labels.COMPONENT] == labels.RUNNER)
+    pods = store.children(uid, namespace, "Pod")
+    runners = tuple(each for each in pods if is_runner(run, each))
     current = _newest(each for each in runners if _is_of(attempt, each))
-    jobs = store.children(uid, "Job")
-    fallbacks = tuple(each for each in pods if labels_of(each)[labels.COMPONENT] == labels.CALLBACK)
+    jobs = [each for each in store.children(uid, namespace, "Job") if is_job(run, each)]
+    fallbacks = tuple(each for each in pods if is_fallback(run, each))
     gone = store.last_words(uid, attempt) if current is None else None
+    gone = gone if gone and is_runner(run, gone) else None
     siblings = _siblings(store, run)
-    dask_pods = [each for each in pods if labels_of(each)[labels.COMPONENT] == labels.DASK]
     # dask-kubernetes copies our labels to what it makes; what is ours to look after is owned by the run.
-    workers = [each for each in dask_pods if _is_owned(each, uid)]
-    services = [each for each in store.children(uid, "Service") if _is_owned(each, uid)]
-    clusters, autoscalers = store.children(uid, "DaskCluster"), store.children(uid, "DaskAutoscaler")
+    dask_pods = _of_role(pods, labels.DASK)
+    workers = [each for each in dask_pods if is_owned(each, uid)]
+    services, clusters, autoscalers = (
+        [each for each in store.children(uid, namespace, kind) if is_owned(each, uid)]
+        for kind in ("Service", "DaskCluster", "DaskAutoscaler")
+    )
+    deployments = store.children(uid, namespace, "Deployment")
     return ObservedRun(
         deployment=store.get(Key("FlowDeployment", namespace, run["spec"]["deployment"])),
         runner=current or (gone if gone and verdict.terminated(gone) else None),
@@ -46,7 +51,7 @@ def observe_run(store: Store, run: Manifest, refused: str | None, heard: Heard |
         autoscaler=_only(autoscalers, attempt),
         earlier=tuple(each for each in (*autoscalers, *clusters, *services, *workers) if not _is_of(attempt, each)),
         dask_pods=tuple(each for each in dask_pods if _is_of(attempt, each)),
-        dask_deployments=tuple(each for each in store.children(uid, "Deployment") if _is_of(attempt, each)),
+        dask_deployments=tuple(each for each in deployments if _is_of(attempt, each)),
         services=tuple(each for each in services if _is_of(attempt, each)),
         workers=tuple(each for each in workers if _is_of(attempt, each)),
         heard=heard,
@@ -64,6 +69,10 @@ def _siblings(store: Store, run: Manifest) -> tuple[Manifest, ...]:
     return found if any(each["metadata"]["uid"] == run["metadata"]["uid"] for each in found) else ()
 
 
+def _of_role(pods: list[Manifest], role: str) -> list[Manifest]:
+    return [each for each in pods if labels_of(each).get(labels.COMPONENT) == role]
+
+
 def _is_of(attempt: str, child: Manifest) -> bool:
     return labels_of(child).get(labels.ATTEMPT) == attempt
 
@@ -71,10 +80,6 @@ def _is_of(attempt: str, child: Manifest) -> bool:
 def _newest(pods: Iterable[Manifest]) -> Manifest | None:
     """A Job may have made several, one after the other."""
     return max(pods, key=lambda each: str(each["metadata"].get("creationTimestamp")), default=None)
-
-
-def _is_owned(manifest: Manifest, uid: str) -> bool:
-    return uid in [each["uid"] for each in manifest["metadata"].get("ownerReferences", ())]
 
 
 def _only(found: list[Manifest], attempt: str) -> Manifest | None:
@@ -90,15 +95,15 @@ def observe_deployment(
     run_refused: str | None = None,
 ) -> ObservedDeployment:
     """Return what is known about a deployment, what it reads and its children."""
-    uid = deployment["metadata"]["uid"]
-    pods, unfinished = store.children(uid, "Pod"), _unfinished(store, deployment)
+    uid, namespace = deployment["metadata"]["uid"], deployment["metadata"]["namespace"]
+    pods, unfinished = store.children(uid, namespace, "Pod"), _unfinished(store, deployment)
     return ObservedDeployment(
         referenced={where[1]: sources.get(where) for where in references(deployment)},
-        builders=tuple(each for each in pods if labels_of(each)[labels.COMPONENT] == labels.BUILDER),
-        checks=tuple(each for each in pods if labels_of(each)[labels.COMPONENT] == labels.CHECK),
-        config_maps=tuple(store.children(uid, "ConfigMap")),
+        builders=tuple(_of_role(pods, labels.BUILDER)),
+        checks=tuple(_of_role(pods, labels.CHECK)),
+        config_maps=tuple(store.children(uid, namespace, "ConfigMap")),
         ca_bundle=ca_bundle,
-        runs=runs_of(store, uid, deployment["metadata"]["namespace"]),
+        runs=runs_of(store, uid, namespace),
         run_refused=run_refused,
         pinned_config_maps=frozenset(code for each in unfinished if (code := _pinned(each).get("code"))),
         builds=tuple(store.builds()),
@@ -111,10 +116,8 @@ def runs_of(store: Store, uid: str, namespace: str) -> tuple[Manifest, ...]:
     """Return the runs of a deployment's ticks; a label alone, which anybody may write, makes none."""
     return tuple(
         each
-        for each in store.children(uid, "FlowRun")
-        if each["metadata"]["namespace"] == namespace
-        and uid in [owner["uid"] for owner in each["metadata"].get("ownerReferences", ())]
-        and schedule.was_scheduled(each)
+        for each in store.children(uid, namespace, "FlowRun")
+        if is_owned(each, uid) and schedule.was_scheduled(each)
     )
 
 

@@ -16,6 +16,7 @@ from ..plan import clean_up, deadlines, deployment, kubernetes_job, run
 from ..plan.conditions import is_true
 from ..plan.types import Announcement, Plan, Ref
 from .observe import observe_deployment, observe_run, sources_are_known
+from .ours import is_ours
 from .store import Key, Manifest, Store, labels_of
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ class Reconciler:
         uid = living["metadata"]["uid"] if living else None
         children = self._store.children_by_run_name(key.namespace, key.name)
         left = [each for each in children if labels_of(each).get(RUN_UID) != uid]
+        # A copy of a pod of ours has its finalizer too, and nothing to tell.
+        copies = [each for each in children if living and each["kind"] == "Pod" and not is_ours(living, each)]
         clusters = [each for each in left if each["kind"] in ("DaskCluster", "DaskAutoscaler")]
         blocked, wait = clean_up.stuck_finalizers(clusters, self._clock())
         for ref in blocked:
@@ -136,7 +139,7 @@ class Reconciler:
         held, over = clean_up.orphans(left)
         for ref in over:
             await self._delete(ref)
-        for ref in held:
+        for ref in (*held, *clean_up.orphans(copies)[0]):
             await self._release(ref)
         if wait is not None:
             self._queue.add(key, wait)

@@ -96,9 +96,10 @@ class Store:
         """Return the runner pod of a run's attempt as it was when it was deleted, or None."""
         return self._gone.get((run_uid, attempt))
 
-    def children(self, uid: str, kind: str) -> list[Manifest]:
-        """Return the children of an object, of one kind, by name."""
-        return [self._objects[key] for key in sorted(self._children.get(uid, ())) if key.kind == kind]
+    def children(self, uid: str, namespace: str, kind: str) -> list[Manifest]:
+        """Return what carries the label of an object's child, of one kind, by name; a copy elsewhere is none."""
+        keys = sorted(self._children.get(uid, ()))
+        return [self._objects[key] for key in keys if key.kind == kind and key.namespace == namespace]
 
     def children_by_run_name(self, namespace: str, name: str) -> list[Manifest]:
         """Return all children of all runs that have or had a name."""

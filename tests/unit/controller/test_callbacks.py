@@ -64,6 +64,21 @@ async def test_pods_of_a_run_that_is_gone_are_let_go() -> None:
     assert not world.pods()
 
 
+async def test_a_copy_of_the_pod_is_let_go_and_does_not_count() -> None:
+    world = a_world()
+    await world.settle()
+    world.kubelet(m.running)
+    (pod,) = world.pods()
+    copied = world.kube.put({**pod, "metadata": {**pod["metadata"], "name": "debug", "uid": "uid-copy"}})
+    await world.settle()
+    assert len(world.pods()) == 2, "it is left alone until somebody deletes it"
+    world.delete({**copied, "status": {}})
+    world.kube.objects["Pod", "debug"]["metadata"]["deletionGracePeriodSeconds"] = 0
+    await world.settle()
+    assert [each["metadata"]["name"] for each in world.pods()] == [pod["metadata"]["name"]]
+    assert world.run["status"]["phase"] == "Running"
+
+
 async def test_the_pod_of_an_attempt_that_is_over_is_let_go_when_that_is_told() -> None:
     world = World(m.a_run(backoffLimit=1), m.a_ready_deployment(callbacks=("on_start", "on_exit")))
     await world.settle()

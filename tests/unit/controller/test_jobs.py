@@ -25,19 +25,9 @@ def a_world() -> World:
 
 def job_controller(world: World) -> None:
     """Make the pod of every Job that has none."""
-    for (kind, name), job in list(world.kube.objects.items()):
+    for (kind, _), job in list(world.kube.objects.items()):
         if kind == "Job" and not world.pods():
-            template, meta = job["spec"]["template"], {"name": f"{name}-abcde", "namespace": "team-a"}
-            world.kube.put(
-                m.scheduled(
-                    {
-                        "apiVersion": "v1",
-                        "kind": "Pod",
-                        "metadata": {**template["metadata"], **meta},
-                        "spec": template["spec"],
-                    }
-                )
-            )
+            world.kube.put(m.pod_of(job, "abcde"))
 
 
 def job_is_over(world: World, condition: str) -> None:
@@ -135,16 +125,7 @@ class Cluster(World):
             self.kube.put({**job, "status": {"conditions": [{"type": over, "status": "True"}]}})
             return
         self.made += 1
-        template = job["spec"]["template"]
-        meta = {"name": f"{name}-{self.made}", "namespace": "team-a", "creationTimestamp": m.at(self.seconds)}
-        pod = m.scheduled(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {**template["metadata"], **meta},
-                "spec": template["spec"],
-            }
-        )
+        pod = m.pod_of(job, str(self.made))
         pod["metadata"] |= {"uid": f"uid-pod-{self.made}", "creationTimestamp": m.at(self.seconds)}
         self.kube.put(pod)
         self.kube.put({**job, "made": job.get("made", 0) + 1})

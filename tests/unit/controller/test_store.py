@@ -42,10 +42,10 @@ def test_a_late_deletion_of_a_namesake_does_not_remove_its_successor() -> None:
 def test_children_are_found_by_owner_until_they_are_removed() -> None:
     store = Store()
     store.put(pod())
-    assert [each["metadata"]["name"] for each in store.children(m.RUN_UID, "Pod")] == ["p"]
-    assert store.children(m.RUN_UID, "DaskCluster") == []
+    assert [each["metadata"]["name"] for each in store.children(m.RUN_UID, "team-a", "Pod")] == ["p"]
+    assert store.children(m.RUN_UID, "team-a", "DaskCluster") == []
     store.remove(pod())
-    assert store.children(m.RUN_UID, "Pod") == []
+    assert store.children(m.RUN_UID, "team-a", "Pod") == []
     assert store.children_by_run_name("team-a", "squares-1") == []
 
 
