@@ -65,13 +65,13 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
         if self.stopped:
             self._stop()
-        code = self._reap()
+        code, stopped = self._reap()
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if code == -signal.SIGKILL and not self.stopped:
+        if code == -signal.SIGKILL and not stopped:
             # The kernel tells the runtime of an out-of-memory kill beside our end: let it be heard first, or the
             # container's reason is "Error" instead of "OOMKilled" (seen on cgroup v1).
             time.sleep(OOM_HEARD)
-        if self.stopped and not _has_report():
+        if stopped and not _has_report():
             killed = code == -signal.SIGKILL
             how = f"did not end within {self.grace:g} s of SIGTERM" if killed else "stopped by SIGTERM"
             _tell(_failed("Stopped", how), share=request.get("hooks", False))
@@ -81,21 +81,34 @@ class Supervisor:
             _tell(memory.report(), share=False)  # where the kernel's kill has left us to tell it
         return code if code >= 0 else 128 - code
 
-    def _reap(self) -> int:
-        """Wait for the flow, and for whatever orphans end before it: they are PID 1's too."""
+    def _reap(self) -> tuple[int, bool]:
+        """Wait for the flow, and for whatever orphans end before it: they are PID 1's too.
+
+        Its exit code, and whether it was told to stop: a signal from now on is about what comes after it.
+        """
         while True:
             pid, status = os.wait()
             if pid == self.child:
-                return os.waitstatus_to_exitcode(status)
+                self.child, stopped = 0, self.stopped
+                return os.waitstatus_to_exitcode(status), stopped
 
     def _stop(self, *_: object) -> None:
         self.stopped = True
-        if self.child:
-            os.kill(self.child, signal.SIGTERM)
+        if self._send(signal.SIGTERM):
             signal.setitimer(signal.ITIMER_REAL, self.grace)
 
     def _kill(self, *_: object) -> None:
-        os.kill(self.child, signal.SIGKILL)
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: int) -> bool:
+        """Send the flow a signal; whether it was there: we may be called between its end and our note of that."""
+        if not self.child:
+            return False
+        try:
+            os.kill(self.child, number)
+        except ProcessLookupError:
+            return False
+        return True
 
 
 def _become_flow(request: RunRequest) -> NoReturn:

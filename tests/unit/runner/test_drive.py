@@ -176,3 +176,13 @@ def test_a_task_that_is_stopped_ends_its_flow_and_calls_on_exit(pod: Pod) -> Non
     os.kill(task.pid, signal.SIGTERM)
     assert ended(task) == 143
     assert pod.events() == ["on_start", "flow", "on_exit:Failed143"]
+
+
+def test_a_task_that_is_stopped_while_on_exit_runs_lets_it_come_to_its_end(pod: Pod) -> None:
+    pod.flow(ALONE.format(start="pass", body="pass", end="time.sleep(0.2); event('over')"))
+    pod.env["FLOW_OPERATOR_CALLBACKS"] = "on_exit"
+    task = pod.start("main", "-P", "-m", "flow_operator.runner", "task")
+    pod.wait_event("on_exit:Succeeded0")
+    os.kill(task.pid, signal.SIGTERM)
+    assert ended(task) == 0
+    assert pod.events() == ["flow", "on_exit:Succeeded0", "over"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +111,17 @@ def test_sigkill_after_the_grace_period(pod: Pod) -> None:
     assert ended(process) == 137
     assert pod.message()["reason"] == "Stopped"
     assert "within 0.1 s" in pod.message()["error"]["message"]
+
+
+def test_sigterm_after_the_flow_was_killed_by_somebody_else_changes_nothing(pod: Pod) -> None:
+    pod.flow("def main():\n  event(f'flow-{os.getpid()}')\n  os.kill(os.getpid(), 9)")
+    process = pod.main()
+    eventually(lambda: bool(pod.events()))
+    child = int(pod.events()[0].partition("-")[2])
+    eventually(lambda: not Path(f"/proc/{child}").exists())  # reaped, and the kernel's word is waited for
+    process.send_signal(signal.SIGTERM)
+    assert ended(process) == 137
+    assert set(pod.message() or {}) <= {"peakMemoryBytes"}
 
 
 def test_orphans_are_reaped(pod: Pod) -> None:
