@@ -34,6 +34,8 @@ def main() -> int:
         code = 0
     except LoadError as error:
         report, code = _refusal(_of_another_python(error, request.get("python", ""))), 1
+    except Exception as error:  # noqa: BLE001 - the author's code, wherever it is called: it is told in words
+        report, code = _refusal(_cannot_be_checked(error)), 1
     text = reports.encode(report, wire.CHECK_LIMIT)
     print(text, flush=True)
     hooks.tell(text)
@@ -56,6 +58,11 @@ def _checked(request: CheckRequest) -> FlowFacts:
 def _warn_of_another_python(python: str) -> None:
     if python and python != _minor():
         print(f"warning: the flow was written with Python {python}, the image has {_minor()}", file=sys.stderr)
+
+
+def _cannot_be_checked(error: Exception) -> LoadError:
+    message = f"the flow cannot be checked: {type(error).__name__}: {error}"
+    return LoadError("FlowInvalid", message, "Mend the flow; the whole traceback is in the check's log.", error)
 
 
 def _of_another_python(error: LoadError, python: str) -> LoadError:
@@ -100,14 +107,30 @@ def _refusal(error: LoadError) -> CheckReport:
 
 def facts(flow: Flow) -> FlowFacts:
     """What a flow says of itself."""
+    callbacks, environment = _environment(flow)
     return {
         "name": flow.name,
         "parameters": [*map(_parameter, flow.parameters), *_open(flow)],
-        "callbacks": [name for name in hooks.NAMES if getattr(flow.environment, name) is not None],
-        "environment": flow.environment.to_resource(),
+        "callbacks": callbacks,
+        "environment": environment,
         "python": platform.python_version(),
         "versions": _versions(),
     }
+
+
+def _environment(flow: Flow) -> tuple[list[str], dict[str, Any]]:
+    """The callbacks that a flow's environment has, and itself as in a resource; it may be of the author's own class."""
+    environment = flow.environment
+    try:
+        return [name for name in hooks.NAMES if getattr(environment, name) is not None], environment.to_resource()
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise LoadError(
+            "EnvironmentInvalid",
+            f"{type(environment).__name__} of flow {flow.name!r} cannot say what it is: {why}",
+            "Mend the class; an __init__ of its own calls super().__init__().",
+            error,
+        ) from error
 
 
 def _packed(found: FlowFacts) -> FlowFacts:

@@ -17,7 +17,7 @@ def put(report: RunReport, value: object) -> None:
         return
     try:
         text = json.dumps(value, default=_plain, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever the value's own attributes raise
         report["resultOmitted"] = f"not JSON: {_reason(value, error)}"
         return
     if len(text) > 3 * wire.MESSAGE_LIMIT:  # \\uXXXX is six bytes here and two or three in the message

@@ -201,3 +201,23 @@ def test_one_that_cannot_be_told_is_refused_with_a_way_out(image: Image) -> None
     report = image.check(job(2000))
     assert report["reason"] == "EnvironmentTooLarge"
     assert "spec.environment" in report["remedy"]
+
+
+UNFINISHED = """
+from flow_operator import flow
+from flow_operator.environments import Environment
+class Mine(Environment):
+    def __init__(self, size):
+        self.size = size
+    def execute(self, storage, flow_location, **parameters): ...
+@flow(environment=Mine(3))
+def squares(): ...
+"""
+
+
+def test_an_environment_that_cannot_say_what_it_is_is_refused_in_words(image: Image) -> None:
+    report = image.check(UNFINISHED)
+    assert report["reason"] == "EnvironmentInvalid"
+    assert "Mine of flow 'squares'" in report["message"]
+    assert "AttributeError" in report["message"]
+    assert "super().__init__" in report["remedy"]

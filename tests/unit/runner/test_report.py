@@ -82,6 +82,14 @@ class Scalar:
         return 7
 
 
+class Lazy:
+    """As a proxy whose connection is closed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        raise RuntimeError("closed")
+
+
 @pytest.mark.parametrize(
     ("value", "report"),
     [
@@ -89,6 +97,7 @@ class Scalar:
         ({"a": (1, 2)}, {"result": {"a": [1, 2]}}),
         ({"n": Scalar()}, {"result": {"n": 7}}),
         (float("nan"), {"resultOmitted": "not JSON: float (Out of range float values are not JSON compliant)"}),
+        (Lazy(), {"resultOmitted": "not JSON: Lazy (closed)"}),
         ([object()], {"resultOmitted": "not JSON: list (object)"}),
         ("x" * 10_000, {"resultOmitted": "too large (10002 bytes)"}),
     ],
