@@ -97,6 +97,17 @@ def test_bytes(namespace: Namespace) -> None:
     assert made["spec"]["schedule"]["suspend"] is True
     assert result(namespace, "mounted", "mounted", n=4) == 8
 
+    # What the schedule is to be is said by the deploy, whoever resumed it meanwhile.
+    resumed = '{"spec":{"schedule":{"suspend":false}}}'
+    kubectl("-n", namespace.name, "patch", "flowdeployment", "mounted", "--type=merge", "-p", resumed)
+    flow.deploy(PROJECT, build=False, set_schedule_active=False)
+    assert namespace.get("flowdeployment", "mounted")["spec"]["schedule"]["suspend"] is True
+    flow.deploy(PROJECT, build=False)
+    assert namespace.get("flowdeployment", "mounted")["spec"]["schedule"]["suspend"] is False
+    flow.schedule = None
+    flow.deploy(PROJECT, build=False)
+    assert "schedule" not in namespace.get("flowdeployment", "mounted")["spec"]
+
 
 def test_two_flows_in_one_image(namespace: Namespace, images: dict[str, str], tmp_path: Path) -> None:
     odd = " 'it' \"was\" $HOME \\ `so` "

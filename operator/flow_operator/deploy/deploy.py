@@ -20,6 +20,7 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from flow_operator.deploy import projects
+from flow_operator.deploy.applying import apply
 from flow_operator.deploy.border import cluster_errors
 from flow_operator.deploy.manifest import flow_deployment
 from flow_operator.deploy.progress import telling
@@ -140,7 +141,7 @@ def send(session: Session, manifest: Manifest, wait: bool | float, tell: Progres
     """Apply a manifest, wait as long as is wished, and return the id of the version."""
     meta = manifest["metadata"]
     with cluster_errors():
-        applied = session.call(session.api.apply(manifest, projects.MANAGER))
+        applied = session.call(apply(session.api, manifest))
         tell(f"Applied FlowDeployment {meta['name']} in namespace {meta['namespace']}.")
         if wait is not False and wait != 0:
             session.call(until_ready(session.api, applied, PATIENCE if wait is True else float(wait), tell))

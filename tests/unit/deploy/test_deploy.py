@@ -20,6 +20,7 @@ from flow_operator import Flow, Parameter, task
 from flow_operator.api import wire
 from flow_operator.api.labels import PROJECT, PROJECT_NAME
 from flow_operator.deploy import pack, projects
+from flow_operator.deploy.applying import correction
 from flow_operator.deploy.deploy import deploy
 from flow_operator.environments import DaskKubernetesEnvironment, RemoteEnvironment
 from flow_operator.errors import (
@@ -220,6 +221,46 @@ def test_a_schedule_active_or_not(server: ApiServer) -> None:
     assert deployed(server)["spec"]["schedule"] == {"cron": ["0 6 * * *"], "timeZone": "Europe/Berlin"}
     flow.deploy("My First Project", build=False, set_schedule_active=False)
     assert deployed(server)["spec"]["schedule"]["suspend"] is True
+
+
+def by_hand(**fields: Any) -> Manifest:
+    return {"operation": "Update", "manager": "kubectl-patch", "fieldsV1": {"f:spec": {"f:schedule": fields}}}
+
+
+def test_a_schedule_that_was_suspended_by_hand_is_as_it_is_deployed(server: ApiServer) -> None:
+    flow = a_flow(storage=Bytes(), schedule=CronSchedule("0 6 * * *"))
+    flow.deploy("My First Project")
+    there = deployed(server)
+    there["spec"]["schedule"]["suspend"] = True
+    there["metadata"]["managedFields"] = [by_hand(**{"f:suspend": {}})]
+    server.put(there)
+    flow.deploy("My First Project", build=False)
+    assert server.bodies[-2] == {"spec": {"schedule": {"suspend": False}}}
+    assert deployed(server)["spec"]["schedule"]["suspend"] is False
+    flow.deploy("My First Project", build=False)
+    assert len([each for each in writes(server) if "my-squares" in each]) == 4, "nothing is corrected twice"
+    flow.schedule = None
+    flow.deploy("My First Project", build=False)
+    assert server.bodies[-2] == {"spec": {"schedule": None}}
+    assert "schedule" not in deployed(server)["spec"]
+
+
+@pytest.mark.parametrize(
+    ("suspended", "owner", "wished", "patch"),
+    [
+        (True, by_hand(**{"f:suspend": {}}), {"cron": ["0 6 * * *"], "suspend": True}, None),
+        (False, by_hand(**{".": {}, "f:suspend": {}}), {"suspend": True}, {"spec": {"schedule": {"suspend": True}}}),
+        (True, by_hand(**{"f:cron": {}, "f:suspend": {}}), {"cron": ["0 6 * * *"]}, None),
+        (True, {**by_hand(**{"f:suspend": {}}), "operation": "Apply"}, None, None),
+        (True, by_hand(), None, None),
+    ],
+)
+def test_whoever_owns_the_schedule_is_not_overruled(
+    suspended: bool, owner: Manifest, wished: Manifest | None, patch: Manifest | None
+) -> None:
+    there = {"metadata": {"managedFields": [owner]}, "spec": {"schedule": {"suspend": suspended}}}
+    assert correction(there, {"spec": {"schedule": wished} if wished else {}}) == patch
+    assert correction({}, {"spec": {}}) is None
 
 
 def test_local_storage_labels_the_environment(server: ApiServer, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def _send(
     wait: bool,
     patience: float | None,
 ) -> Manifest:
-    from .. import progress, projects, waiting
+    from .. import applying, progress, projects, waiting
 
     namespace = there.namespace
     if wishes.project:
@@ -79,7 +79,7 @@ def _send(
     wishes = replace(wishes, namespace=namespace)
     with progress.telling(_silent if screen.quiet else None) as tell:
         manifest = files.manifest_of(target, declared, wishes, push=True)
-        applied = there.session.call(there.api.apply(manifest, projects.MANAGER))
+        applied = there.session.call(applying.apply(there.api, manifest))
         tell(f"Applied FlowDeployment {applied['metadata']['name']} in namespace {namespace}.")
         if wait:
             limit = patience or waiting.PATIENCE
