@@ -37,6 +37,7 @@ def too_many(deployment: Manifest, others: Iterable[Manifest], settings: Setting
         each
         for each in others
         if each["metadata"]["uid"] != deployment["metadata"]["uid"]
+        and not each["metadata"].get("deletionTimestamp")  # nobody decides on it again: it would keep its place
         and eligible.attends(settings.labels, each)
         and (_state(each) == BUILDING or (_state(each) == QUEUED and _place(each) < mine))
     ]

@@ -63,6 +63,13 @@ def test_who_waited_longest_is_next() -> None:
     assert begins(decide(younger, older, younger, at_once=2, after=3))
 
 
+def test_what_is_being_deleted_keeps_nobody_waiting() -> None:
+    """Nobody looks at it again, so it would be Building for as long as somebody's finalizer holds it."""
+    going = told(named("a"))
+    going["metadata"] |= {"deletionTimestamp": m.at(1), "finalizers": ["example.com/archive"]}
+    assert begins(decide(named("b"), going, after=3))
+
+
 def test_what_has_begun_goes_on() -> None:
     """Its pod may not be there yet: status is told first, and the operator may have been killed between the two."""
     first, second = told(named("a")), told(named("b"))
