@@ -29,6 +29,8 @@ _ROUTES = [
     "distributed.http.scheduler.api",
 ]
 # Not `dask worker`: its command line costs 0.4 s of CPU before it begins, in every pod.
+# The Deployment's or the pod's: retirement deletes the one of that name.
+_NAME = ("--name", f"$({wire.WORKER_NAME_ENV})")
 DASK_WORKER = ("python3", "-m", "distributed.cli.dask_worker")
 
 
@@ -65,9 +67,8 @@ def worker_spec(
         "name": "worker",
         "command": list(program),
         "env": pods.environment(env or {}),
-        # The name must be the Deployment's or the pod's: retirement deletes the one of that name.
         "args": [
-            "--name", f"$({wire.WORKER_NAME_ENV})",
+            *_NAME,
             "--nthreads", "1",
             "--no-nanny",  # the kubelet is the nanny: one process a pod, and half a second less
             "--no-dashboard",
@@ -75,7 +76,18 @@ def worker_spec(
         ],
         "resources": settings.dask.worker_resources or None,
     }  # fmt: skip
-    return _filled(pinned.dask.worker_spec, container, pinned)
+    return _named(_filled(pinned.dask.worker_spec, container, pinned), list(program))
+
+
+def _named(spec: Manifest, program: list[str]) -> Manifest:
+    """Return a worker's PodSpec with the worker's name among the user's arguments, if the program is ours."""
+    first, *others = spec["containers"]
+    args = first["args"]
+    if first["command"] != program or not isinstance(args, list):
+        return spec
+    if any(str(each).partition("=")[0] == "--name" for each in args):
+        return spec
+    return {**spec, "containers": [{**first, "args": [*args, *_NAME]}, *others]}
 
 
 def _filled(wanted: Manifest | None, default: Manifest, pinned: Pinned) -> Manifest:

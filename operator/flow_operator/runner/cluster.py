@@ -8,6 +8,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
+import dask
 import distributed
 
 from flow_operator.runner.dialling import answers
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from flow_operator.runner.scheduler import Scheduler
 
 CONNECT_TIMEOUT = 120.0
+RECONNECT_TIMEOUT = 10.0  # of a client that has lost its scheduler: what it computed is lost already
 PROBE_TIMEOUT = 3.0  # of a scheduler that may be gone
+GLANCE = 1.0  # seconds between two looks at a scheduler that has no worker yet
 MAX_WORKERS_SEEN = 16
 CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
 
@@ -37,12 +40,36 @@ class Cluster(Session):
 
     def explain(self, error: BaseException) -> None:
         """Raise RunFailed if the flow failed because the scheduler went away."""
-        if isinstance(error, (*CANCELLED, OSError)) and self.scheduler and (end := self.scheduler.end):
-            raise RunFailed("SchedulerLost", f"the Dask scheduler in the runner's pod {end}") from error
+        if isinstance(error, (*CANCELLED, OSError)):
+            _still_ours(self.scheduler, error)
         if isinstance(error, CANCELLED) and "scheduler-connection-lost" in str(error):
             raise RunFailed("SchedulerLost", f"lost the connection to the Dask scheduler at {self.address}") from error
         if isinstance(error, (*CANCELLED, OSError)) and not answers(self.address, PROBE_TIMEOUT):
             raise RunFailed("SchedulerLost", f"the Dask scheduler at {self.address} went away") from error
+
+    def await_worker(self, spec: ExecutorSpec, deadline: float, timeout: float) -> None:
+        """Wait for the first worker of a cluster that promises one, and notice if the scheduler ends before.
+
+        Raises:
+            RunFailed: there is no worker in time, or no scheduler any more.
+        """
+        if spec.get("minWorkers", 0) < 1:
+            return  # they come with the first tasks, or the cluster is not ours
+        # In short steps: distributed itself would not say before the deadline that nobody listens any more.
+        with dask.config.set({"distributed.comm.timeouts.connect": PROBE_TIMEOUT}):
+            while time.monotonic() < deadline:
+                _still_ours(self.scheduler)
+                try:
+                    self.client.wait_for_workers(1, timeout=min(GLANCE, max(0.1, deadline - time.monotonic())))
+                except TimeoutError:
+                    continue
+                except (*CANCELLED, OSError) as error:
+                    self.explain(error)
+                    time.sleep(GLANCE)
+                else:
+                    return
+        _still_ours(self.scheduler)
+        raise RunFailed("NoWorkers", f"no Dask worker came within {timeout:g} s")
 
     def watch_workers(self) -> None:
         """Have the scheduler note who computes, so that workers that are retired later count too."""
@@ -73,7 +100,7 @@ def connected(
         client = _client(address, kwargs, start + timeout, timeout, scheduler)
         cluster = Cluster(client, address, f"flow-operator/{run['uid']}/{run['attempt']}", scheduler)
         with client:
-            _await_worker(client, spec, start + timeout, timeout)
+            cluster.await_worker(spec, start + timeout, timeout)
             cluster.watch_workers()
             report["stages"]["connect"] = round(time.monotonic() - start, 3)
             print(f"flow-operator: connected after {report['stages']['connect']} s", flush=True)
@@ -96,11 +123,11 @@ def _client(
     collector, at a moment when that can deadlock with the next one's start (seen).
     """
     if not answers(address, deadline - time.monotonic(), lambda: scheduler is not None and scheduler.end is not None):
-        if scheduler and (end := scheduler.end):
-            raise RunFailed("SchedulerLost", f"the Dask scheduler in the runner's pod {end}")
+        _still_ours(scheduler)
         raise RunFailed("SchedulerUnreachable", f"no Dask scheduler at {address} within {timeout:g} s")
+    patience = min(RECONNECT_TIMEOUT, max(1.0, deadline - time.monotonic()))  # of the first connection, and of another
     try:
-        return distributed.Client(address, timeout=max(1.0, deadline - time.monotonic()), **kwargs)
+        return distributed.Client(address, **{"timeout": patience, **kwargs})
     except (TypeError, ValueError) as error:
         raise RunFailed("BadExecutor", f"executor Dask: {error}") from error
     except Exception as error:
@@ -108,13 +135,10 @@ def _client(
         raise RunFailed("SchedulerUnreachable", message) from error
 
 
-def _await_worker(client: Any, spec: ExecutorSpec, deadline: float, timeout: float) -> None:
-    if spec.get("minWorkers", 0) < 1:
-        return  # they come with the first tasks, or the cluster is not ours
-    try:
-        client.wait_for_workers(1, timeout=max(0.1, deadline - time.monotonic()))
-    except TimeoutError:
-        raise RunFailed("NoWorkers", f"no Dask worker came within {timeout:g} s") from None
+def _still_ours(scheduler: Scheduler | None, error: BaseException | None = None) -> None:
+    """Raise RunFailed if a scheduler that is a process of ours has ended."""
+    if scheduler and (end := scheduler.end):
+        raise RunFailed("SchedulerLost", f"the Dask scheduler in the runner's pod {end}") from error
 
 
 def _worker_log(topic: str) -> Any:

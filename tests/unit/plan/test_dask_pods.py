@@ -127,7 +127,7 @@ def test_no_pod_has_a_token_and_the_users_image_never_counts() -> None:
     story = Story(workerSpec=spec)
     worker = story.made.create[1]["spec"]
     assert worker["containers"][0]["image"] == m.IMAGE
-    assert worker["containers"][0]["args"] == ["--nthreads", "4"]
+    assert worker["containers"][0]["args"] == ["--nthreads", "4", "--name", "$(DASK_WORKER_NAME)"]
     assert worker["restartPolicy"] == "OnFailure"
     assert worker["automountServiceAccountToken"] is False
     variables = {each["name"]: each.get("value") for each in worker["containers"][0]["env"]}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
+
 from flow_operator.plan import patching, pinned
 from flow_operator.plan.dask_specs import scheduler_spec, worker_spec
 from tests.support import makers as m
@@ -66,6 +68,22 @@ def test_patching_again_changes_nothing_and_leaves_the_users_words_alone() -> No
     before = copy.deepcopy(OWN)
     once = worker_spec(of(OWN), m.settings())
     assert before == OWN
+    assert worker_spec(of(once), m.settings()) == once
+
+
+@pytest.mark.parametrize(
+    ("own", "args"),
+    [
+        ({"args": ["--nthreads", "4"]}, ["--nthreads", "4", "--name", "$(DASK_WORKER_NAME)"]),
+        ({"args": []}, ["--name", "$(DASK_WORKER_NAME)"]),
+        ({"args": ["--name", "mine"]}, ["--name", "mine"]),
+        ({"args": ["--name=mine"]}, ["--name=mine"]),
+        ({"args": ["--nthreads", "4"], "command": ["mine"]}, ["--nthreads", "4"]),
+    ],
+)
+def test_a_worker_has_its_pods_name_whatever_else_it_is_told(own: Manifest, args: list[str]) -> None:
+    once = worker_spec(of({"containers": [own]}), m.settings())
+    assert once["containers"][0]["args"] == args
     assert worker_spec(of(once), m.settings()) == once
 
 

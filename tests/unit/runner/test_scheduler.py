@@ -38,6 +38,15 @@ def main():
 """
 
 
+SLEEPING = """
+import dask
+def main():
+    event("sleeping")
+    time.sleep(1)
+    dask.delayed(abs)(1).compute()
+"""
+
+
 @pytest.fixture
 def ports(pod: Pod) -> dict[str, int]:
     """Have the pod start a scheduler."""
@@ -100,17 +109,49 @@ def test_the_operator_can_ask_and_retire(pod: Pod, ports: dict[str, int]) -> Non
     assert worker.poll() is None
 
 
+def lose_the_scheduler(main: subprocess.Popen[str]) -> None:
+    (flow,) = schedulers_of(main.pid)
+    (scheduler,) = schedulers_of(flow)
+    os.kill(scheduler, signal.SIGKILL)
+
+
 def test_a_scheduler_that_is_killed_ends_the_flow_with_its_reason(pod: Pod, ports: dict[str, int]) -> None:
     pod.flow(HANGING)
     a_worker(pod)
     main = pod.main()
     pod.wait_event("computing")
-    (flow,) = schedulers_of(main.pid)
-    (scheduler,) = schedulers_of(flow)
-    os.kill(scheduler, signal.SIGKILL)
+    lose_the_scheduler(main)
     assert ended(main) == wire.EXIT_FLOW_FAILED
     assert pod.message()["reason"] == "SchedulerLost"
     assert "memory limit" in pod.message()["error"]["message"]
+
+
+def test_a_scheduler_that_is_killed_before_a_worker_came_is_noticed(pod: Pod, ports: dict[str, int]) -> None:
+    pod.flow(COMPUTING)
+    pod.request["executor"]["connectTimeoutSeconds"] = 600.0
+    main = pod.main()
+    eventually(lambda: _is_open(ports["port"]))
+    time.sleep(1.5)  # the client has connected
+    lose_the_scheduler(main)
+    assert ended(main) == wire.EXIT_FLOW_FAILED
+    assert pod.message()["reason"] == "SchedulerLost"
+    assert "memory limit" in pod.message()["error"]["message"]
+
+
+def test_a_scheduler_that_is_killed_while_nothing_is_computed_is_noticed(pod: Pod, ports: dict[str, int]) -> None:
+    pod.flow(SLEEPING)
+    pod.request["executor"]["connectTimeoutSeconds"] = 600.0
+    a_worker(pod)
+    main = pod.main()
+    pod.wait_event("sleeping")
+    lose_the_scheduler(main)
+    assert main.wait(timeout=30) == wire.EXIT_FLOW_FAILED, "10 s after the loss the client is closed"
+    assert pod.message()["reason"] == "SchedulerLost"
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_scheduler_never_outlives_the_flow(pod: Pod, ports: dict[str, int]) -> None:
