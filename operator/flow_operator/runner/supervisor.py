@@ -29,7 +29,7 @@ def main() -> NoReturn:
     request: RunRequest = json.loads(os.environ[wire.RUN_ENV])
     supervisor = Supervisor(request.get("stopGraceSeconds", DEFAULT_GRACE))
     hooks.tell("")  # whatever is there is not about this attempt
-    code = _admitted(supervisor) if request.get("hooks") else None
+    code = _admitted(supervisor, request) if request.get("hooks") else None
     if code is None:
         code = supervisor.run(request)
     if request.get("hooks"):
@@ -121,7 +121,7 @@ def _become_flow(request: RunRequest) -> NoReturn:
     sys.exit(process.main(request))
 
 
-def _admitted(supervisor: Supervisor) -> int | None:
+def _admitted(supervisor: Supervisor, request: RunRequest) -> int | None:
     """Take the lock and wait for on_start. None: the flow may begin; otherwise the exit code."""
     import fcntl
 
@@ -130,6 +130,7 @@ def _admitted(supervisor: Supervisor) -> int | None:
     if hooks.read(hooks.CLOSED) is not None:
         return _refuse("the attempt was over before the flow could begin")
     hooks.write(hooks.BEGUN, "")
+    _import_for(request)
     hooks.wait_for("on_start.json", unless=lambda: supervisor.stopped)
     receipt = hooks.receipt("on_start")
     if supervisor.stopped or receipt is None:
@@ -141,6 +142,17 @@ def _admitted(supervisor: Supervisor) -> int | None:
         report["error"] = receipt["error"]
     _tell(report, share=True)
     return wire.EXIT_ON_START_FAILED
+
+
+def _import_for(request: RunRequest) -> None:
+    """Import what the flow's process would, while on_start is on its way: ours and Dask's, nothing of the flow's."""
+    import contextlib
+
+    from flow_operator.runner import process  # noqa: F401
+
+    if "scheduler" in request["executor"]:  # else the flow is loaded before Dask, and may set its configuration
+        with contextlib.suppress(Exception):  # the flow's process meets it again, and reports it
+            from flow_operator.runner import cluster, scheduler  # noqa: F401
 
 
 def _refuse(message: str) -> int:

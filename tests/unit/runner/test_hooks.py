@@ -179,8 +179,8 @@ def test_hooks_restarted_while_the_flow_runs(pod: Pod) -> None:
 def test_a_callback_that_kills_the_container_is_not_begun_for_ever(pod: Pod) -> None:
     pod.flow(a_flow())
     (pod.hooks_dir / "on_start.tries").write_text("3")
-    main, _ = pod.both()
-    assert ended(main) == 78
+    main, hooks = pod.both()
+    assert (ended(main), ended(hooks)) == (78, 0)
     assert pod.events() == []
     assert pod.receipts()["on_start"]["tries"] == 3
 
@@ -196,6 +196,24 @@ def test_sigterm_before_main_begins(pod: Pod) -> None:
     assert ended(pod.main()) == 143
     assert pod.message()["reason"] == "Stopped"
     assert pod.events() == []
+
+
+@pytest.mark.parametrize("scheduler", [{}, {"scheduler": {"port": 1, "httpPort": 2}}])
+def test_main_imports_what_it_needs_while_it_waits_for_on_start(pod: Pod, scheduler: dict[str, object]) -> None:
+    pod.request |= {"hooks": True, "executor": {"kind": "Dask", "address": "tcp://nowhere:1", **scheduler}}
+    code = (
+        "import sys, threading\n"
+        "from flow_operator.runner import hooks, supervisor\n"
+        "names = ('flow_operator.runner.process', 'distributed')\n"
+        "def wait_for(*_, **__): print([each in sys.modules for each in names], threading.active_count())\n"
+        "hooks.wait_for = wait_for\n"
+        "supervisor.main()"
+    )
+    main = pod.start("main", "-P", "-c", code)
+    assert main.stdout is not None
+    # Nothing that starts a thread: it is forked next. (BLAS may have some, and takes them down for a fork.)
+    assert main.stdout.read() == f"[True, {bool(scheduler)}] 1\n"
+    assert ended(main) == 143
 
 
 def test_sigterm_while_main_waits_for_on_start(pod: Pod) -> None:
