@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..api import wire
-from . import fence, verdict
+from . import diagnosis, fence, verdict
 from .fallback_pod import fallback_name, fallback_pod
 from .times import seconds_since, stamp
 from .types import Ref
@@ -28,6 +28,8 @@ ON_EXIT = "on_exit"
 PENDING, LOST = "Pending", "Lost"
 # Seconds beyond the callback's own limit, which is enforced inside, until a pod that says nothing is given up.
 PATIENCE = 30.0
+# Seconds until a pod that was refused (a quota, an admission policy) is tried again.
+REFUSED_PAUSE = 10.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ def owed(case: Case) -> bool:
     if step.again_after is not None:
         case.look_again(step.again_after)
     case.status["phase"] = "Finishing"
+    if case.seen.refused and step.create:
+        case.blocked(diagnosis.refused("on_exit", case.seen.refused))
+        return True
+    if case.status.get("diagnosis", {}).get("reason") == "PodRefused":
+        case.status.pop("diagnosis")
     case.conditions.working("Finishing", f"The flow has ended; on_exit runs in pod {_name(case.run, case.status)}.")
     return True
 
@@ -117,7 +124,7 @@ def next_step(
         return Step(hook, again_after=left)
     owned = not run["metadata"].get("deletionTimestamp")  # else the garbage collector takes it away with the run
     made = fallback_pod(run, pinned, status["attempt"], settings, _ended(status, seen.runner), owned=owned)
-    return Step(hook, create=(made,), again_after=left)
+    return Step(hook, create=(made,), again_after=min(left, REFUSED_PAUSE))
 
 
 def lost(hook: dict[str, Any], why: str, now: datetime) -> dict[str, Any]:

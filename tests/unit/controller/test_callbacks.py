@@ -172,3 +172,24 @@ async def test_a_deleted_run_goes_when_its_callbacks_are_settled_and_leaves_noth
     assert ("FlowRun", "squares-1") not in world.kube.objects
     left = [each["metadata"]["name"] for each in world.pods() if not each["metadata"].get("deletionTimestamp")]
     assert not [each for each in left if each.endswith("-exit")], "what nobody owns is deleted"
+
+
+async def test_on_exit_whose_pod_is_refused_is_tried_again_soon_and_says_why_it_waits() -> None:
+    world = a_world()
+    await world.settle()
+    world.kubelet(m.running)
+    await world.settle()
+    world.kubelet(the_pod_dies)
+    world.kube.refuse["Pod"] = 'pods "x" is forbidden: exceeded quota: small'
+    for _ in range(3):
+        world.queue._due.clear()
+        await world.step()
+    assert world.queue._due[world.key] <= 10
+    assert world.run["status"]["phase"] == "Finishing"
+    assert world.run["status"]["diagnosis"]["reason"] == "PodRefused"
+    assert "exceeded quota: small" in next(iter(world.run["status"]["conditions"]))["message"]
+    world.kube.refuse.clear()
+    world.seconds += 10
+    await world.settle()
+    assert [each["metadata"]["name"] for each in world.pods()][-1] == "squares-1-11111111-1-exit"
+    assert "diagnosis" not in world.run["status"], "nothing is in its way any more"

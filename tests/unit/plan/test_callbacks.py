@@ -243,8 +243,9 @@ def test_what_cannot_be_run_in_time_is_called_lost_and_nothing_is_stuck(pod_is_t
     pod = killed(pod, 0, SUCCEEDED, ON_START)
     run, exit_pod = owed(run, pod)
     fallback = exit_pod if pod_is_there else None
-    waits = decide(run, seen(pod, fallback, refused="exceeded quota: small"), 600)
-    assert waits.status is None
+    run = m.with_status(run, decide(run, seen(pod, fallback, refused="exceeded quota: small"), 600).status)
+    assert hook(run)["state"] == "Pending"
+    assert ("diagnosis" in run["status"]) is not pod_is_there, "a pod that is there is refused no more"
     late = decide(run, seen(pod, fallback, refused="exceeded quota: small"), 5 + 600 + 30 + 30)
     run = m.with_status(run, late.status)
     assert (run["status"]["phase"], run["status"]["diagnosis"]["reason"]) == ("Failed", "HooksLost")
