@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..api import labels
 from ..api.flow_run import FINISHED
-from . import callbacks, fallback, fence, finalizers, kubernetes_job, pinned
+from . import callbacks, diagnosis, fallback, fence, finalizers, kubernetes_job, pinned
 from .times import parse, seconds_since
 from .types import Manifest, ObservedRun, Plan, Ref
 
@@ -28,7 +29,9 @@ def clean_up(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime
     told = {**run, "status": new} if new else run
     wishes = (dask.again_after, ttl, late.again_after if late else None, finalizers.waits(run, now))
     waits = [each for each in wishes if each is not None]
-    useless = () if fallback.promised(told.get("status") or {}) else _unended(seen.fallbacks)
+    # What runs on_exit of a run that is let go comes to its end, and then nobody's pod is deleted by `orphans`.
+    late_pods = tuple(each for each in seen.fallbacks if not (_let_go(run, now) and _has_begun(each)))
+    useless = () if fallback.promised(told.get("status") or {}) else _unended(late_pods)
     return Plan(
         status=new,
         create=late.create if late else (),
@@ -42,16 +45,27 @@ def clean_up(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime
 
 
 def _late_callback(run: Manifest, seen: ObservedRun, settings: Settings, now: datetime) -> fallback.Step | None:
-    """Return what is next for an on_exit that was promised when the run ended: its node was lost then."""
+    """Return what is next for an on_exit that was promised: its run ended with its node, or is let go."""
     status = run.get("status") or {}
     hook = fallback.promised(status)
     if hook is None:
         return None
-    if run["metadata"].get("deletionTimestamp") and finalizers.waits(run, now) is None:
-        return fallback.Step(fallback.lost(hook, "the run was deleted, and its node says nothing", now))
-    if fence.living(seen):
-        return fallback.Step(hook)
-    return fallback.next_step(run, status, pinned.read(status), seen, settings, now)
+    living = fence.living(seen)
+    pins = pinned.read(status)
+    step = fallback.Step(hook) if living else fallback.next_step(run, status, pins, seen, settings, now)
+    if step.hook["state"] != fallback.PENDING or not _let_go(run, now):
+        return step
+    why = f"its pod could not be made: {seen.refused}" if seen.refused else "its pod could not be made in time"
+    if seen.fallback:  # that has begun is left to its end
+        why = f"pod {seen.fallback['metadata']['name']} has not come to its end"
+    if living:
+        why = "its node says nothing"
+    return fallback.Step(fallback.lost(hook, f"the run was deleted, and {why}", now))
+
+
+def _let_go(run: Manifest, now: datetime) -> bool:
+    """Return whether a deleted run waits for nothing any more."""
+    return bool(run["metadata"].get("deletionTimestamp")) and finalizers.waits(run, now) is None
 
 
 def leftovers(seen: ObservedRun, now: datetime, *, under_way: bool) -> Plan:
@@ -70,7 +84,7 @@ def cluster_objects(seen: ObservedRun) -> tuple[Manifest, ...]:
 def _looked_at(run: Manifest, hook: dict[str, Any] | None) -> dict[str, Any] | None:
     """A finished run whose spec was changed (cancelled, too late) was looked at: nobody waits for it for ever."""
     status, generation = run.get("status") or {}, run["metadata"]["generation"]
-    if status.get("phase") not in FINISHED:
+    if status.get("phase") not in FINISHED and hook is None:
         return None
     conditions = [{**each, "observedGeneration": generation} for each in status.get("conditions", ())]
     new = {**status, "observedGeneration": generation, "conditions": conditions}
@@ -105,9 +119,20 @@ def orphans(pods: list[Manifest]) -> tuple[tuple[Ref, ...], tuple[Ref, ...]]:
     over = tuple(
         Ref.of(each)
         for each in pods
-        if each["kind"] == "Pod" and not each["metadata"].get("ownerReferences") and _ended(each) and not _dying(each)
+        if each["kind"] == "Pod" and not each["metadata"].get("ownerReferences") and not _dying(each)
+        if _ended(each) or (_is_fallback(each) and not _has_begun(each))
     )
     return held, over
+
+
+def _is_fallback(pod: Manifest) -> bool:
+    return bool((pod["metadata"].get("labels") or {}).get(labels.COMPONENT) == labels.CALLBACK)
+
+
+def _has_begun(pod: Manifest) -> bool:
+    """Return whether a container of it runs, or has run."""
+    states = diagnosis.container_states(pod)
+    return any("running" in state or "terminated" in state or each.get("restartCount") for _, state, each in states)
 
 
 def _ended(pod: Manifest) -> bool:

@@ -193,3 +193,79 @@ async def test_on_exit_whose_pod_is_refused_is_tried_again_soon_and_says_why_it_
     await world.settle()
     assert [each["metadata"]["name"] for each in world.pods()][-1] == "squares-1-11111111-1-exit"
     assert "diagnosis" not in world.run["status"], "nothing is in its way any more"
+
+
+async def a_deleted_run_that_waits_for_on_exit(refused: str = "") -> World:
+    """Return a world whose run was deleted 10 s after its beginning, and whose pod then died as a whole."""
+    world = a_world()
+    await world.settle()
+    world.kubelet(m.running)
+    await world.settle()
+    world.kube.grace_ends = m.at(10)
+    await world.kube.delete("flow-operator.io/v1alpha1", "FlowRun", "team-a", "squares-1")
+    await world.settle()
+    if refused:
+        world.kube.refuse["Pod"] = refused
+    world.kube.put(the_pod_dies(world.pods()[0]))
+    await world.settle()
+    return world
+
+
+def its_exit_pod(world: World) -> Manifest:
+    (found,) = [each for each in world.pods() if each["metadata"]["name"].endswith("-exit")]
+    return found
+
+
+def losses(world: World) -> list[str]:
+    events = [each for (kind, _), each in world.kube.objects.items() if kind == "Event"]
+    return [each["note"] for each in events if each["reason"] == "CallbackLost"]
+
+
+async def test_what_a_deleted_run_cannot_have_in_time_is_told_and_leaves_no_pod() -> None:
+    world = await a_deleted_run_that_waits_for_on_exit()
+    world.kube.put(m.scheduled(its_exit_pod(world), reason="Unschedulable", message="0/2 nodes"))
+    world.seconds = 330
+    await world.settle()
+    assert ("FlowRun", "squares-1") not in world.kube.objects
+    assert not [each for each in world.pods() if each["metadata"]["name"].endswith("-exit")]
+    (said,) = losses(world)
+    assert "pod squares-1-11111111-1-exit has not come to its end" in said
+
+
+async def test_a_deleted_run_whose_on_exit_runs_leaves_it_to_its_end() -> None:
+    world = await a_deleted_run_that_waits_for_on_exit()
+    world.kube.put(m.running(its_exit_pod(world), "flow-hooks"))
+    world.seconds = 330
+    await world.settle()
+    assert ("FlowRun", "squares-1") not in world.kube.objects
+    assert len(losses(world)) == 1
+    left = its_exit_pod(world)
+    assert (left["metadata"].get("deletionTimestamp"), left["metadata"]["finalizers"]) == (None, [])
+    world.kube.put(on_exit_ends(left))
+    await world.settle()
+    assert not [each for each in world.pods() if each["metadata"]["name"].endswith("-exit")]
+
+
+async def test_a_deleted_run_whose_pod_is_refused_says_so_at_last() -> None:
+    world = await a_deleted_run_that_waits_for_on_exit(refused="exceeded quota: small")
+    world.seconds = 330
+    await world.settle()
+    (said,) = losses(world)
+    assert "exceeded quota: small" in said
+
+
+async def test_what_on_exit_came_to_while_no_operator_ran_is_no_loss() -> None:
+    world = await a_deleted_run_that_waits_for_on_exit()
+    world.kube.put(on_exit_ends(its_exit_pod(world)))
+    world.seconds = 330
+    world.start()
+    await world.settle()
+    assert not losses(world)
+
+
+async def test_on_exit_that_never_began_goes_after_its_run() -> None:
+    world = await a_deleted_run_that_waits_for_on_exit()
+    world.kube.put(m.scheduled(its_exit_pod(world)))
+    del world.kube.objects["FlowRun", "squares-1"]
+    await world.settle()
+    assert not [each for each in world.pods() if each["metadata"]["name"].endswith("-exit")]
