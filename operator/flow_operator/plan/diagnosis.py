@@ -54,7 +54,7 @@ def container_states(pod: Manifest) -> Iterable[tuple[str, dict[str, Any], dict[
 
 def waiting_for(pod: Manifest) -> Diagnosis | None:
     """Return why a pod has not begun, or None where nothing is wrong (yet)."""
-    return _unschedulable(pod) or _cannot_start(pod)
+    return _unschedulable(pod) or cannot_start(pod)
 
 
 def _unschedulable(pod: Manifest) -> Diagnosis | None:
@@ -147,8 +147,11 @@ def vanished(why: Diagnosis) -> bool:
     return why.reason == "ImagePullFailed" and "not found" in why.message
 
 
-def _cannot_start(pod: Manifest) -> Diagnosis | None:
+def cannot_start(pod: Manifest, container: str = "") -> Diagnosis | None:
+    """Return why a container cannot begin, whichever of a pod or one of them; None where nothing is wrong (yet)."""
     for name, state, whole in container_states(pod):
+        if container and name != container:
+            continue
         waiting = state.get("waiting") or {}
         reason, message = waiting.get("reason", ""), waiting.get("message", "")
         if reason in PULL_REASONS:

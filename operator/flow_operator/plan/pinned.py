@@ -18,7 +18,7 @@ from ..api.flow_deployment import (
     RemoteEnvironment,
     parse_spec,
 )
-from . import build, diagnosis, names
+from . import build, diagnosis, names, pods
 from .inputs import flow_ref, pull_secrets
 from .providers import chosen
 from .times import stamp
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 GRACE_MARGIN = 5
 # Seconds for a task of AWS to end after it was told to: AWS kills it after 120 at most, and takes its time to say so.
 TASK_GRACE = 150
+# Bytes of a run's parameters as JSON: with what else the runner is told they are one environment variable, of which the
+# kernel takes 128 KiB.
+MAX_PARAMETERS = 96 * 1024
 
 
 @dataclass(frozen=True)
@@ -180,11 +183,22 @@ def wrong_parameters(flow: dict[str, Any], parameters: dict[str, Any]) -> Diagno
     unknown = [] if wire.ANYTHING in declared else sorted(set(parameters) - set(declared))
     missing = sorted(name for name, each in declared.items() if each.get("required") and name not in parameters)
     if not unknown and not missing:
-        return None
+        return _too_large(flow, parameters)
     said = [f"unknown: {', '.join(unknown)}"] if unknown else []
     said += [f"missing: {', '.join(missing)}"] if missing else []
     return diagnosis.diagnosis(
         "ParametersInvalid",
         f"The parameters do not fit flow {flow.get('name', '')!r} ({'; '.join(said)}).",
         f"It takes: {', '.join(sorted(declared)) or 'none'}. Create another FlowRun with these.",
+    )
+
+
+def _too_large(flow: dict[str, Any], parameters: dict[str, Any]) -> Diagnosis | None:
+    size = len(pods.compact(parameters))
+    if size <= MAX_PARAMETERS:
+        return None
+    return diagnosis.diagnosis(
+        "ParametersInvalid",
+        f"The parameters of flow {flow.get('name', '')!r} are {size:,} bytes of JSON; {MAX_PARAMETERS:,} are possible.",
+        "Give the flow the place of its data instead: a path, a key, a URL.",
     )

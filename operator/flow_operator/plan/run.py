@@ -19,6 +19,7 @@ from . import (
     eligible,
     fence,
     finalizers,
+    hooks_health,
     kubernetes_job,
     pinned,
     stopping,
@@ -439,7 +440,19 @@ def _goes_on(case: Case, pod: Manifest) -> bool:
     if case.seen.job and case.status["phase"] == "Finishing":  # it has made another pod
         case.status["phase"] = "Running"
         case.conditions.working("Running", f"The flow runs in pod {pod['metadata']['name']}.")
-    return _node_is_lost(case, pod)
+    return _hooks_cannot_run(case, pod) or _node_is_lost(case, pod)
+
+
+def _hooks_cannot_run(case: Case, pod: Manifest) -> bool:
+    """Main is there and waits for on_start, which nobody can call."""
+    began = verdict.began(pod) if case.pinned.hooks and not fence.dying(pod) else None
+    trouble = hooks_health.trouble(pod, began, case.now) if began else None
+    if trouble is None:
+        return False
+    if trouble.left <= 0:
+        return attempts.failed(case, trouble.why)
+    case.look_again(trouble.left)
+    return False
 
 
 def _node_is_lost(case: Case, pod: Manifest) -> bool:

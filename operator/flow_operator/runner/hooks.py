@@ -131,7 +131,7 @@ def serve() -> None:
         if declared is not None and name not in declared.split(","):
             _settle(name, "Skipped", message="not declared")
     # Its interpreter and our imports are there when it is called for. Nothing of the user's is loaded before that.
-    ready = Ready("on_start") if receipt("on_start") is None else None
+    ready = _made_ready("on_start") if receipt("on_start") is None else None
     if not _begun(lambda: bool(stopped)):
         for name in NAMES:
             _settle(name, "Skipped", message="stopped before the flow could begin")
@@ -225,6 +225,13 @@ class Ready:
         return self._pid
 
 
+def _made_ready(name: str) -> Ready | None:
+    try:
+        return Ready(name)
+    except OSError:  # said when it is called for
+        return None
+
+
 def _call(name: str, extra: dict[str, str] | None = None, ready: Ready | None = None) -> None:
     """Run one callback in its own process and leave a receipt."""
     tries = int(read(f"{name}.tries") or 0) + 1
@@ -237,7 +244,11 @@ def _call(name: str, extra: dict[str, str] | None = None, ready: Ready | None = 
     request = _parse(os.environ.get(RUN_ENV, "{}"))
     limit = float(request.get("hookTimeoutSeconds", 60))
     start = _now()
-    pid = ready.begin() if ready else _spawn(name, {**os.environ, **_identity(name, request), **(extra or {})})
+    try:
+        pid = ready.begin() if ready else _spawn(name, {**os.environ, **_identity(name, request), **(extra or {})})
+    except OSError as error:
+        _settle(name, "Failed", startTime=start, endTime=_now(), tries=tries, message=f"cannot be begun: {error}")
+        return
     code = _end_of(pid, limit)
     outcome = _parse(read(f"{name}.outcome") or "{}")
     if code is None:
@@ -289,7 +300,7 @@ def _identity(name: str, request: dict[str, Any]) -> dict[str, str]:
         "FLOW_OPERATOR_RUN_NAME": str(run.get("name")),
         "FLOW_OPERATOR_RUN_NAMESPACE": str(run.get("namespace")),
         "FLOW_OPERATOR_ATTEMPT": str(run.get("attempt")),
-        "FLOW_OPERATOR_PARAMETERS": json.dumps(request.get("parameters", {})),
+        "FLOW_OPERATOR_PARAMETERS": json.dumps(request.get("parameters", {}), separators=(",", ":")),
     }
 
 

@@ -384,3 +384,50 @@ def test_on_exit_of_a_jobs_pod_has_what_that_pod_had() -> None:
     mounted = {each["name"] for each in pod["spec"]["containers"][0]["volumeMounts"]}
     assert mounted <= {each["name"] for each in pod["spec"]["volumes"]}
     assert pod["metadata"]["finalizers"] == ["flow-operator.io/verdict"]
+
+
+# --- flow-hooks itself cannot run, and main waits
+
+
+def beside(state: str, restarts: int = 0, last: Manifest | None = None) -> tuple[Manifest, Manifest]:
+    """Return a run whose main has begun a second after its start, beside a flow-hooks that waits."""
+    run, pod = running()
+    pod = m.waiting(pod, state, "flow-hooks", "no", restarts)
+    if last:
+        pod["status"]["containerStatuses"][-1]["lastState"] = {"terminated": last}
+    return run, pod
+
+
+def test_a_container_for_callbacks_that_cannot_be_made_ends_the_attempt_after_a_minute() -> None:
+    run, pod = beside("CreateContainerError")
+    waits = decide(run, seen(pod), 11)
+    assert (waits.again_after, waits.delete) == (50.0, ())
+    plan = decide(run, seen(pod), 61)
+    assert plan.status is not None
+    assert plan.status["ending"]["reason"] == "StartFailed"
+    assert "flow-hooks" in plan.status["ending"]["message"]
+    assert [each.kind for each in plan.delete] == ["Pod"]
+
+
+def test_a_container_for_callbacks_that_ends_at_once_ends_the_attempt_when_no_callback_can_be_to_blame() -> None:
+    silent = {"exitCode": 1, "message": ""}
+    assert not decide(*_seen(beside("CrashLoopBackOff", 3, silent)), 3600).delete
+    plan = decide(*_seen(beside("CrashLoopBackOff", 4, silent)), 200)
+    assert plan.status is not None
+    assert plan.status["ending"]["reason"] == "StartFailed"
+    assert "begun 5 times" in plan.status["ending"]["message"]
+
+
+def test_a_flow_that_runs_is_not_ended_because_the_container_for_callbacks_is_begun_again() -> None:
+    told = {"exitCode": 137, "reason": "OOMKilled", "message": receipts(ON_START)}
+    for state, restarts in (("CrashLoopBackOff", 9), ("CreateContainerError", 1)):
+        assert not decide(*_seen(beside(state, restarts, told)), 3600).delete
+
+
+def test_a_container_for_callbacks_that_is_being_made_is_waited_for() -> None:
+    assert not decide(*_seen(beside("ContainerCreating")), 3600).delete
+
+
+def _seen(of: tuple[Manifest, Manifest]) -> tuple[Manifest, ObservedRun]:
+    run, pod = of
+    return run, seen(pod)

@@ -134,6 +134,18 @@ def test_parameters_the_flow_does_not_take_fail_the_run_before_a_pod_exists(para
     assert not plan.create
 
 
+def test_parameters_that_no_environment_variable_takes_fail_the_run_before_a_pod_exists() -> None:
+    fits = {"n": "ä" * 16_300}  # six bytes each, as JSON has them
+    plan = decide(m.a_run(parameters=fits), ObservedRun(deployment=m.a_ready_deployment()))
+    (told,) = [each["value"] for each in plan.create[-1]["spec"]["containers"][0]["env"] if "_RUN" in each["name"]]
+    assert 97_800 < len(told) < 100_000
+    plan = decide(m.a_run(parameters={"n": "ä" * 17_000}), ObservedRun(deployment=m.a_ready_deployment()))
+    assert reason(plan.status) == "ParametersInvalid"
+    assert plan.status is not None
+    assert "102,008 bytes" in plan.status["diagnosis"]["message"]
+    assert not plan.create
+
+
 def test_a_required_parameter_that_is_missing_is_named() -> None:
     deployment = m.a_ready_deployment()
     deployment["status"]["flow"]["parameters"] = [{"name": "day", "required": True}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -63,6 +64,18 @@ def test_callbacks_know_their_run(pod: Pod) -> None:
     main, _ = pod.both()
     assert ended(main) == 0
     assert pod.events()[0] == "u-1/2/on_start|squares-1|team-a|2|{}"
+
+
+def test_a_callback_that_the_kernel_does_not_begin_has_failed(pod: Pod) -> None:
+    pod.flow(a_flow())
+    pod.env["FLOW_OPERATOR_CALLBACKS"] = "on_start,on_exit"
+    pod.request |= {"hooks": True, "parameters": {"n": "ä" * 30_000}}  # two bytes each here, six for a callback
+    pod.env["FLOW_OPERATOR_RUN"] = json.dumps(pod.request, ensure_ascii=False)
+    main, hooks = pod.both()
+    assert (ended(main), ended(hooks)) == (78, 0)
+    assert pod.states() == {"on_start": "Failed", "on_exit": "Skipped"}
+    assert "Argument list too long" in pod.receipts()["on_start"]["message"]
+    assert pod.events() == []
 
 
 def test_a_killed_supervisor_does_not_let_on_exit_overlap_the_flow(pod: Pod) -> None:
