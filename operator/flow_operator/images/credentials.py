@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HUB_NAMES = ("https://index.docker.io/v1/", "index.docker.io", "registry-1.docker.io")
+_HUB_HOSTS = ("docker.io", "index.docker.io", "registry-1.docker.io")
 _HELPER_SECONDS = 20
 _SECRET_KEY = ".dockerconfigjson"  # noqa: S105 - the key that Kubernetes gives it
 _TOKEN_USER = "<token>"  # noqa: S105 - docker's marker for "the secret is an identity token"
@@ -55,11 +56,17 @@ class Keychain:
     def find(self, registry: str) -> Credential | None:
         """The credential for a registry's public name, if there is one."""
         names = (registry, f"https://{registry}", *(_HUB_NAMES if registry == "docker.io" else ()))
-        for name in names:
+        for name in dict.fromkeys((*names, *self._alike(registry))):
             found = self._written(name) or self._helped(name)
             if found:
                 return found
         return None
+
+    def _alike(self, registry: str) -> list[str]:
+        """Names of the same host, written with a scheme or a path: docker's own tools and `kubectl` take those too."""
+        hosts = _HUB_HOSTS if registry == "docker.io" else (registry,)
+        known = (*self._config.get("auths", {}), *self._config.get("credHelpers", {}))
+        return [name for name in known if _host(name) in hosts]
 
     def _written(self, name: str) -> Credential | None:
         entry = self._config.get("auths", {}).get(name)
@@ -70,6 +77,10 @@ class Keychain:
     def _helped(self, name: str) -> Credential | None:
         helper = self._config.get("credHelpers", {}).get(name) or self._config.get("credsStore")
         return _from_helper(helper, name) if helper else None
+
+
+def _host(name: str) -> str:
+    return name.removeprefix("https://").removeprefix("http://").partition("/")[0].lower()
 
 
 def keychain_from(environ: Mapping[str, str] = os.environ) -> Keychain:
@@ -106,8 +117,11 @@ def _config(text: str, owner: str) -> dict[str, Any]:
         config = json.loads(text)
     except ValueError:
         raise PushSecretMalformedError(f"{owner} holds something that is not JSON.") from None
-    if not isinstance(config, dict) or not isinstance(config.get("auths", {}), dict):
+    if not isinstance(config, dict):
         raise PushSecretMalformedError(f"{owner} is no docker configuration: `auths` must be an object.")
+    for key in ("auths", "credHelpers"):
+        if not isinstance(config.get(key, {}), dict):
+            raise PushSecretMalformedError(f"{owner} is no docker configuration: `{key}` must be an object.")
     return config
 
 

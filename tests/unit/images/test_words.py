@@ -101,6 +101,26 @@ def test_credentials_are_found_by_name(tmp_path: Path) -> None:
     assert "a:b" not in repr(found)
 
 
+@pytest.mark.parametrize(
+    ("written", "registry"),
+    [
+        ("https://registry.test/v2/", "registry.test"),
+        ("http://registry.test", "registry.test"),
+        ("registry.test/", "registry.test"),
+        ("registry.test:5000/v1/", "registry.test:5000"),
+        ("https://index.docker.io/v1", "docker.io"),
+        ("https://docker.io", "docker.io"),
+    ],
+)
+def test_a_name_with_scheme_and_path_is_that_of_its_host(written: str, registry: str) -> None:
+    entry = {"username": "robot", "password": "p"}
+    assert Keychain({"auths": {written: entry}}).find(registry)
+    assert Keychain({"auths": {written: entry}}).find("registry.test.example.com") is None
+    exact = Keychain({"auths": {written: entry, registry: {"username": "exact", "password": "p"}}}).find(registry)
+    assert exact
+    assert exact.username == "exact"
+
+
 def test_a_broken_or_missing_docker_config(tmp_path: Path) -> None:
     assert keychain_from({"HOME": str(tmp_path)}).find("registry.test") is None
     (tmp_path / "config.json").write_text("not json")
@@ -139,6 +159,7 @@ def test_a_push_secret_that_is_not_there_is_named(tmp_path: Path) -> None:
         ({".dockerconfigjson": "not json hunter2"}, "not JSON"),
         ({".dockerconfigjson": "[]"}, "`auths` must be an object"),
         ({".dockerconfigjson": '{"auths": []}'}, "`auths` must be an object"),
+        ({".dockerconfigjson": '{"auths": {}, "credHelpers": null}'}, "`credHelpers` must be an object"),
         ({".dockerconfigjson": '{"auths": {"registry.test": "hunter2"}}'}, "is no object"),
         ({".dockerconfigjson": '{"auths": {"registry.test": {"auth": "%%%hunter2"}}}'}, "not base64"),
         ({".dockerconfigjson": '{"auths": {"registry.test": {"auth": "aHVudGVyMg=="}}}'}, "not user:password"),
