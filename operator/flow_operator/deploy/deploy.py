@@ -157,7 +157,9 @@ def _storage(flow: Flow, kwargs: dict[str, Any]) -> Storage:
     """The flow's storage, or the default one made of the arguments; it is kept on the flow later, once nothing speaks
     against the deploy."""
     kind = type(flow.storage) if flow.storage is not None else config.default_storage_class()
-    unknown = [name for name in kwargs if name not in signature(kind).parameters]
+    # Beside a storage they mean nothing, so another storage's are forgiven; what none knows is a slip (dryrun=True).
+    kinds = [kind, *(KINDS.values() if flow.storage is not None else ())]
+    unknown = [name for name in kwargs if not any(name in signature(each).parameters for each in kinds)]
     if unknown:
         known = ", ".join(signature(kind).parameters) or "none"
         raise TypeError(f"deploy() and {kind.__name__} storage know no argument {unknown[0]!r}; the storage's: {known}")

@@ -386,6 +386,8 @@ def test_arguments_for_a_storage_that_is_there_have_no_effect(server: ApiServer,
     with pytest.warns(UserWarning, match="registry_url of deploy.. have no effect"):
         flow.deploy("My First Project", registry_url="other.example.com")
     assert builds.requests[0]["repository"] == "registry.example.com/my-squares"
+    with pytest.warns(UserWarning, match="registry_url of deploy.. have no effect"):
+        a_flow("mounted", storage=Bytes()).deploy("My First Project", registry_url="other.example.com")
 
 
 def test_a_schedule_and_a_required_parameter(server: ApiServer, builds: Builds) -> None:
