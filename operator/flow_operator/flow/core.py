@@ -97,6 +97,10 @@ class Flow:
 
     @storage.setter
     def storage(self, storage: Storage | None) -> None:
+        from flow_operator.flow.storage.base import Storage as Kind
+
+        if storage is not None and not isinstance(storage, Kind):
+            raise TypeError(f"storage is a storage, such as Docker(), and {storage!r} is none")
         self._storage = storage
         if storage is not None:
             storage.attach(self)

@@ -290,10 +290,34 @@ def test_what_docker_refuses_at_once(arguments: dict[str, Any], words: str) -> N
         Docker(**arguments)
 
 
-@pytest.mark.parametrize("arguments", [{"extra_commands": "x"}, {"env_vars": {"A": 1}}, {"python_dependencies": [1]}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"extra_commands": "x"},
+        {"env_vars": {"A": 1}},
+        {"python_dependencies": [1]},
+        {"files": ["/a"]},
+        {"files": {"/a": 5}},
+        {"files": {5: "/a"}},
+        {"registry_url": 5},
+        {"base_image": ["python"]},
+        {"image_tag": 1.2},
+    ],
+)
 def test_shapes(arguments: dict[str, Any]) -> None:
-    with pytest.raises(TypeError):
+    (name,) = arguments
+    with pytest.raises(TypeError, match=name):
         Docker(**arguments)
+
+
+def test_what_is_no_storage_is_refused_and_the_flow_stays() -> None:
+    flow, storage = a_flow(), Docker(registry_url="registry.example.com")
+    flow.storage = storage
+    with pytest.raises(TypeError, match="'Docker' is none"):
+        flow.storage = "Docker"  # type: ignore[assignment]
+    assert flow.storage is storage
+    with pytest.raises(TypeError, match="storage"):
+        Flow("x", storage=Docker)  # type: ignore[arg-type]
 
 
 def test_the_image_has_a_name_when_it_has_name_and_tag() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from flow_operator.api.slug import slug
 from flow_operator.flow.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from typing import Self
 
     from flow_operator.flow.core import Flow
@@ -156,8 +157,17 @@ def texts(name: str, given: Iterable[str] | None) -> list[str]:
     return found
 
 
+def text(name: str, given: str | None) -> str | None:
+    """A text or nothing, or a TypeError."""
+    if given is not None and not isinstance(given, str):
+        raise TypeError(f"{name} is a text, and {given!r} is none")
+    return given
+
+
 def pairs(name: str, given: Mapping[str, str] | None) -> dict[str, str]:
     """A dict of texts of one's own, or a TypeError."""
+    if given is not None and not isinstance(given, Mapping):
+        raise TypeError(f"{name} are a dict of texts, and {given!r} is none")
     found = dict(given or {})
     for key, value in found.items():
         if not isinstance(key, str) or not isinstance(value, str):

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,10 +15,10 @@ from flow_operator.api.slug import slug
 from flow_operator.api.wire import CONFIG_ENV, CONFIG_FILE, FLOWS_DIR
 from flow_operator.flow.errors import StorageError
 from flow_operator.flow.hands import hand
-from flow_operator.flow.storage.base import Storage, pairs, texts
+from flow_operator.flow.storage.base import Storage, pairs, text, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from typing import Self
 
     from flow_operator.api.wire import BuildReport
@@ -80,20 +81,20 @@ class Docker(Storage):
         super().__init__()
         from flow_operator import __version__
 
-        self.registry_url = registry_url.rstrip("/") if registry_url else None
-        self.base_image = base_image or default_base_image()
+        self.registry_url = (text("registry_url", registry_url) or "").rstrip("/") or None
+        self.base_image = text("base_image", base_image) or default_base_image()
         self.python_dependencies = texts("python_dependencies", python_dependencies)
-        self.image_name = image_name
-        self.image_tag = image_tag
+        self.image_name = text("image_name", image_name)
+        self.image_tag = text("image_tag", image_tag)
         self.env_vars = {CONFIG_ENV: CONFIG_FILE, **_variables(env_vars)}
         self.files = _files(files)
-        self.base_url = base_url
+        self.base_url = text("base_url", base_url)
         self.flow_operator_version = flow_operator_version or __version__
         self.local_image = local_image
         self.extra_commands = texts("extra_commands", extra_commands)
         self.requirements = str(Path(requirements).expanduser().absolute()) if requirements else None
         self.annotations = pairs("annotations", annotations)
-        self.architecture = architecture
+        self.architecture = text("architecture", architecture)
         self._builder = _builder(builder, self._needs_engine())
         if self.requirements and self.python_dependencies:
             raise StorageError(
@@ -331,7 +332,9 @@ def _variables(given: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _files(given: Mapping[str, str] | None) -> dict[str, str]:
-    found = {os.fspath(source): target for source, target in (given or {}).items()}
+    if isinstance(given, Mapping):
+        given = {os.fspath(each) if isinstance(each, os.PathLike) else each: place for each, place in given.items()}
+    found = pairs("files", given)
     relative = [source for source in found if not Path(source).is_absolute()]
     if relative:
         raise StorageError(
