@@ -67,7 +67,7 @@ class Schedulers:
             raise Silent(f"{url} does not answer: {error or type(error).__name__}") from error
         try:
             said = json.loads(text)
-        except ValueError:  # UnicodeDecodeError is one
+        except (ValueError, RecursionError):  # UnicodeDecodeError is one
             said = None
         if not isinstance(said, dict):
             raise Silent(f"{url} answers something else")

@@ -106,8 +106,11 @@ class Listener:
         """Ask once; tell the queue only what is new."""
         try:
             view = await self._schedulers.view(ear.ask.address, target=ear.ask.target)
-        except Silent as error:
-            logger.debug("a scheduler is silent", extra={"key": str(key), "error": str(error)})
+        except Exception as error:
+            if isinstance(error, Silent):
+                logger.debug("a scheduler is silent", extra={"key": str(key), "error": str(error)})
+            else:  # the next look may be better; without a next one the run would never hear of its scheduler again
+                logger.exception("a scheduler was not understood", extra={"key": str(key)})
             ear.listening_since = None  # a gap: what it wanted meanwhile is not known
             ear.targets.clear()
             ear.same = 0
@@ -139,11 +142,18 @@ class Listener:
         return max(each for _, each in ear.targets) if now - ear.listening_since >= WINDOW else None
 
     async def _retire(self, key: Key, ear: Ear, count: int) -> None:
+        known = ear.heard.workers  # as it is asked: those that it lets go may be gone from what it says next
         try:
-            names = await self._schedulers.retire(ear.ask.address, count)
+            said = await self._schedulers.retire(ear.ask.address, count)
         except Silent as error:
             # Those that it has let go nevertheless end by themselves.
             logger.info("workers were not retired", extra={"key": str(key), "error": str(error)})
             return
-        ear.heard = replace(ear.heard, retired=ear.heard.retired | names)
-        self._queue.add(key)
+        names = said & (known | ear.heard.workers)
+        if len(names) > count:  # a liar, whose words would be kept for the rest of the run
+            logger.info("more workers were retired than asked for", extra={"key": str(key)})
+            names = frozenset()
+        new = names - ear.heard.retired
+        ear.heard = replace(ear.heard, retired=ear.heard.retired | new)
+        # Where none was, it would be asked again at once.
+        self._queue.add(key, 0.0 if new else PERIOD)

@@ -90,6 +90,7 @@ async def _late(_request: web.Request) -> web.StreamResponse:
         web.Response(status=302, headers={"Location": "http://169.254.169.254/"}),
         web.Response(body=b"\xff\xfe"),
         web.Response(text="[1]"),
+        web.Response(text='{"workers":' + "[" * 200_000 + "]" * 200_000 + "}"),
         {"workers": None},
         {},
         _endless,
