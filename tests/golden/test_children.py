@@ -109,6 +109,16 @@ CASES: dict[str, Callable[[], list[Manifest]]] = {
             }
         }
     ),
+    "run-dask-with-specs-of-jobs": lambda: children_of_run(
+        environment={
+            "daskKubernetes": {
+                "minWorkers": 1,
+                "maxWorkers": 1,
+                "workerSpec": {**CUSTOM, "restartPolicy": "Never"},
+                "schedulerSpec": {**CUSTOM, "restartPolicy": "OnFailure"},
+            }
+        }
+    ),
     "run-dask-with-specs": lambda: children_of_run(
         environment={
             "daskKubernetes": {"minWorkers": 0, "maxWorkers": 2, "workerSpec": CUSTOM, "schedulerSpec": CUSTOM}

@@ -384,12 +384,12 @@ class DaskKubernetesEnvironment(Model):
     scheduler_spec: PodSpec | None = Field(
         default=None,
         description="A PodSpec for the scheduler. Image, variables and restricted security are filled in; "
-        "what is set here stays.",
+        "what is set here stays, but for restartPolicy.",
     )
     worker_spec: PodSpec | None = Field(
         default=None,
         description="A PodSpec for the workers. Image, variables and restricted security are filled in; "
-        "what is set here stays. restartPolicy must be Always: workers are Deployments.",
+        "what is set here stays, but for restartPolicy.",
     )
     private_registry: DNSName | None = Field(
         default=None,

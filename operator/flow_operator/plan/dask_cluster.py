@@ -62,7 +62,7 @@ def dask_cluster(run: Manifest, pinned: Pinned, attempt: int, settings: Settings
         "metadata": _metadata(run, name, attempt),
         "spec": {
             "scheduler": {
-                "spec": scheduler_spec(pinned, settings),
+                "spec": _always(scheduler_spec(pinned, settings)),
                 "service": {
                     "type": "ClusterIP",
                     # The runner may look for it before it is ready, and connects the moment it listens.
@@ -84,9 +84,14 @@ def dask_cluster(run: Manifest, pinned: Pinned, attempt: int, settings: Settings
                     ],
                 },
             },
-            "worker": {"replicas": pinned.dask.min_workers, "spec": worker_spec(pinned, settings)},
+            "worker": {"replicas": pinned.dask.min_workers, "spec": _always(worker_spec(pinned, settings))},
         },
     }
+
+
+def _always(spec: Manifest) -> Manifest:
+    """Return a PodSpec with the only restartPolicy that a Deployment takes: one from a Job's file has another."""
+    return {**spec, "restartPolicy": "Always"} if "restartPolicy" in spec else spec
 
 
 def dask_autoscaler(run: Manifest, pinned: Pinned, attempt: int) -> Manifest:
