@@ -70,7 +70,7 @@ class Store:
         del self._objects[key]
         self._unindex(key, old)
         owned = labels_of(manifest)
-        if owned.get(labels.COMPONENT) == labels.RUNNER and not self._finished(key.namespace, owned):
+        if owned.get(labels.COMPONENT) == labels.RUNNER and self._waits_for(key.namespace, owned):
             self._gone[owned[labels.RUN_UID], owned.get(labels.ATTEMPT, "")] = manifest
         if key.kind == "FlowRun":
             self._forget_last_words(manifest, all_of_them=True)
@@ -84,9 +84,12 @@ class Store:
             if over or int(each[1] or 0) < status.get("attempt", 0):
                 del self._gone[each]
 
-    def _finished(self, namespace: str, owned: dict[str, str]) -> bool:
-        run = self._objects.get(Key("FlowRun", namespace, owned[labels.RUN_NAME]))
-        return run is not None and (run.get("status") or {}).get("phase") in FINISHED
+    def _waits_for(self, namespace: str, owned: dict[str, str]) -> bool:
+        """Return whether the run of a pod is there and has no verdict yet; a deleted run may go before its pods."""
+        run = self._objects.get(Key("FlowRun", namespace, owned.get(labels.RUN_NAME, "")))
+        if run is None or run["metadata"]["uid"] != owned.get(labels.RUN_UID):
+            return False
+        return (run.get("status") or {}).get("phase") not in FINISHED
 
     def get(self, key: Key) -> Manifest | None:
         """Return an object, or None."""

@@ -51,13 +51,32 @@ def test_children_are_found_by_owner_until_they_are_removed() -> None:
 
 def test_a_deleted_runner_leaves_its_last_words_until_the_run_goes() -> None:
     store = Store()
+    store.put(m.a_run())
     store.put(pod())
     store.remove(pod(version=7))
     words = store.last_words(m.RUN_UID, "1")
     assert words is not None
     assert words["metadata"]["resourceVersion"] == "7"
-    store.put(m.a_run())
     store.remove(m.a_run())
+    assert store.last_words(m.RUN_UID, "1") is None
+
+
+def test_nobody_waits_for_the_last_words_of_a_runner_whose_run_is_gone_before_it() -> None:
+    store = Store()
+    store.put(m.a_run())
+    store.put(pod())
+    store.remove(m.a_run())
+    store.remove(pod(version=7))
+    assert store.last_words(m.RUN_UID, "1") is None
+
+
+def test_nor_for_those_of_a_namesake_of_its_run() -> None:
+    store = Store()
+    run = m.a_run()
+    run["metadata"]["uid"] = "another"
+    store.put(run)
+    store.put(pod())
+    store.remove(pod(version=7))
     assert store.last_words(m.RUN_UID, "1") is None
 
 
