@@ -85,10 +85,16 @@ def is_true(status: dict[str, Any], kind: str) -> bool:
     return found is not None and found["status"] == "True"
 
 
+def _told(status: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what of a status is announced; a run may fail for the very reason it waited for."""
+    ready = find(status, words.READY) or {}
+    return ready.get("reason"), ready.get("status"), is_true(status, words.STALLED)
+
+
 def announcements(old: dict[str, Any], new: dict[str, Any]) -> tuple[Announcement, ...]:
     """Return the events between two statuses: one where Ready ends a story, or a person must act."""
-    before, after = find(old, words.READY), find(new, words.READY)
-    if after is None or (before is not None and before["reason"] == after["reason"]):
+    after = find(new, words.READY)
+    if after is None or _told(old) == _told(new):
         return ()
     if after["status"] == "True":
         return (Announcement("Normal", after["reason"], after["message"]),)

@@ -467,6 +467,30 @@ class TestDask:
         assert told.status["diagnosis"]["reason"] == "DaskControllerAbsent"
 
 
+NOT_READY = m.a_deployment()
+QUOTA = "exceeded quota: small"
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        (ObservedRun(), "DeploymentNotFound"),
+        (ObservedRun(deployment=NOT_READY), "DeploymentNotReady"),
+        (ObservedRun(deployment=m.a_ready_deployment(), refused=QUOTA), "PodRefused"),
+    ],
+)
+def test_a_run_that_fails_for_what_it_waited_for_says_so_in_one_event(seen: ObservedRun, told: str) -> None:
+    run = m.a_run()
+    for _ in range(2):  # the first time it is pinned, if it can be
+        waits = decide(run, seen)
+        run = m.with_status(run, waits.status)
+    assert (run["status"]["diagnosis"]["reason"], waits.announce) == (told, ())
+    over = decide(run, seen, 700)
+    assert over.status is not None
+    assert over.status["phase"] == "Failed"
+    assert [(each.type, each.reason) for each in over.announce] == [("Warning", told)]
+
+
 class TestCleanUp:
     def finished(self, **spec: Any) -> tuple[Manifest, Plan]:
         run, plan = begun(m.a_ready_deployment(environment=DASK), **spec)
