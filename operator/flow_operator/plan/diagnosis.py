@@ -20,7 +20,9 @@ CRASH_LOOP_RESTARTS = 3
 # Seconds a container must have lived for its end to be no part of a loop; the kubelet forgets its back-off likewise.
 LONG_LIFE = 600.0
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+# A password may have an @ or a slash in it, though it may not in a URL: so it goes to the last @ of the word, or before
+# the next URL. What has a colon and digits before its first slash is a host with its port.
+_CREDENTIALS = re.compile(r"(?<=://)(?:[^/\s:@]*:(?!\d+/)(?:(?!://)\S)*@|[^/\s]+@)")
 
 
 def scrub(text: str) -> str:

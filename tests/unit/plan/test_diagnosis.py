@@ -118,3 +118,22 @@ def test_a_kubelets_words_end_a_sentence_once() -> None:
     }
     found = diagnosis.killed({**POD, "status": status}, "main", {})
     assert diagnosis.sentence(found).count('exceeds the limit "1Mi". Set requests') == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("no index at https://bob:secret@host/simple.", "no index at https://***@host/simple."),
+        ("https://bob:p@ss@host/simple", "https://***@host/simple"),
+        ("https://bob:pa/ss@host/", "https://***@host/"),
+        ("https://bob:p@s/s@host/ and https://eve:x@other", "https://***@host/ and https://***@other"),
+        ("https://bob:pa/ss@host,https://eve:x@other", "https://***@host,https://***@other"),
+        ("https://tok@en@host/simple", "https://***@host/simple"),
+        ("git+https://token@host/repository@v1", "git+https://***@host/repository@v1"),
+        ("http://host:5000/team/image@sha256:abc", "http://host:5000/team/image@sha256:abc"),
+        ("https://host/ask?mail=bob@example.com", "https://host/ask?mail=bob@example.com"),
+        ("https://host/, or mail bob@example.com", "https://host/, or mail bob@example.com"),
+    ],
+)
+def test_credentials_in_urls_are_not_shown_and_what_is_none_is(said: str, shown: str) -> None:
+    assert diagnosis.scrub(said) == shown
