@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..api import wire
 from . import diagnosis, fence, verdict
 from .fallback_pod import fallback_name, fallback_pod
 from .times import seconds_since, stamp
@@ -19,6 +18,7 @@ from .types import Ref
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ..api import wire
     from ..api.settings import Settings
     from .case import Case
     from .pinned import Pinned
@@ -85,7 +85,7 @@ def is_owed(status: dict[str, Any], pinned: Pinned, pod: Manifest | None, *, sta
     if not pinned.hooks or ON_EXIT not in pinned.callbacks or ON_EXIT in told or told.get("on_start") == "Failed":
         return False
     main = verdict.terminated(pod) if pod else None
-    if main and main.get("exitCode") == wire.EXIT_ON_START_FAILED:
+    if main and verdict.on_start_failed(main, verdict.flow_report(main), status.get("hooks", ()), pinned.callbacks):
         return False
     # Main waits for on_start in its container, and flow-hooks calls it once main is there.
     return started or (pod is not None and verdict.began(pod) is not None)
@@ -142,14 +142,18 @@ def _receipt(pod: Manifest) -> wire.HookReceipt | None:
 
 
 def _ended(status: dict[str, Any], runner: Manifest | None) -> tuple[int, str]:
-    """Return exit code and reason of the flow, as flow-hooks would have told them; 137 where nobody saw its end."""
+    """Return exit code and reason of the flow, as flow-hooks would have told them: no reason for success.
+
+    137 where nobody saw its end.
+    """
     main = verdict.terminated(runner) if runner else None
     over: dict[str, Any] = status.get("ending") or next(iter(status.get("attempts", ())[-1:]), {})
     if main is None:
         return 137, over.get("reason", "Killed")
-    code = int(main.get("exitCode", 137))
-    said = verdict.flow_report(main).get("reason") or over.get("reason") or ("Killed" if code > 128 else "FlowExited")
-    return code, said
+    code, report = int(main.get("exitCode", 137)), verdict.flow_report(main)
+    if verdict.succeeded(main, report):
+        return code, ""
+    return code, report.get("reason") or over.get("reason") or ("Killed" if code > 128 else "FlowExited")
 
 
 def _name(run: Manifest, status: dict[str, Any]) -> str:

@@ -23,15 +23,24 @@ TRIES = 3
 def fallback_pod(
     run: Manifest, pinned: Pinned, attempt: int, settings: Settings, ended: tuple[int, str], *, owned: bool
 ) -> Manifest:
-    """Return the pod; `ended` is the flow's exit code and reason. Not owned: a deletion of the run leaves it alone."""
+    """Return the pod. Not owned: a deletion of the run leaves it alone.
+
+    Args:
+        run: whose on_exit it runs.
+        pinned: what the run was pinned to.
+        attempt: which one of it has ended.
+        settings: of the operator.
+        ended: the flow's exit code and the reason of its failure, none for success.
+        owned: whether the run owns it.
+    """
     runner = _runner(run, pinned, attempt, settings)
     meta, spec = runner["metadata"], runner["spec"]
     (hooks,) = [each for each in spec["containers"] if each["name"] == HOOKS]
     code, reason = ended
     told = {
-        wire.OUTCOME_ENV: "Failed" if code else "Succeeded",
+        wire.OUTCOME_ENV: "Failed" if reason else "Succeeded",
         wire.EXIT_CODE_ENV: str(code),
-        wire.REASON_ENV: reason if code else "",
+        wire.REASON_ENV: reason,
     }
     container = {
         **{key: value for key, value in hooks.items() if key != "lifecycle"},

@@ -114,12 +114,12 @@ def failure(
     receipts = {each.get("name"): each for each in hooks}
     if report.get("reason") in _TOLD or "remedy" in report:
         return _told(report)
-    if state.get("exitCode") == wire.EXIT_ON_START_FAILED or report.get("reason") == "OnStartFailed":
+    if on_start_failed(state, report, hooks, declared):
         return _hook_failed("OnStartFailed", receipts.get("on_start", {}), "The flow did not run.")
-    if state.get("reason") == "OOMKilled" or report.get("state") is None:
-        return diagnosis.killed(pod, main_of(pod), state)
-    if report["state"] != "Succeeded" or state.get("exitCode") != wire.EXIT_OK:
-        return _flow_failed(pod, state, report)
+    if not succeeded(state, report):
+        # A kubelet says OOMKilled of a container in which any process was killed for memory.
+        silent = state.get("reason") == "OOMKilled" or report.get("state") is None
+        return diagnosis.killed(pod, main_of(pod), state) if silent else _flow_failed(pod, state, report)
     on_exit = receipts.get("on_exit", {})
     if on_exit.get("state") == "Failed":
         return _hook_failed("OnExitFailed", on_exit, "The flow itself succeeded.")
@@ -131,6 +131,21 @@ def failure(
             f"Look at the log: kubectl logs {pod['metadata']['name']} -c {HOOKS}",
         )
     return None
+
+
+def succeeded(state: Mapping[str, Any], report: wire.RunReport) -> bool:
+    """Return whether the flow itself did: it has said so, and nothing has ended it afterwards."""
+    return state.get("exitCode") == wire.EXIT_OK and report.get("state") == "Succeeded"
+
+
+def on_start_failed(
+    state: Mapping[str, Any], report: wire.RunReport, hooks: Sequence[Mapping[str, Any]], declared: tuple[str, ...]
+) -> bool:
+    """Return whether on_start kept the flow from running: main says so, and where it says nothing, its exit code."""
+    if report.get("state") or report.get("reason"):
+        return report.get("reason") == "OnStartFailed"
+    went_well = any(each.get("name") == "on_start" and each.get("state") == "Succeeded" for each in hooks)
+    return state.get("exitCode") == wire.EXIT_ON_START_FAILED and "on_start" in declared and not went_well
 
 
 def _hook_failed(reason: str, receipt: Mapping[str, Any], flow: str) -> Diagnosis:

@@ -186,23 +186,25 @@ def _after_main() -> None:
     if (receipt("on_start") or {}).get("state") == "Failed":
         _settle("on_exit", "Skipped", message="on_start failed")
     else:
-        _call("on_exit", _outcome())
+        _call("on_exit", flow_outcome())
 
 
-def _outcome() -> dict[str, str]:
+def flow_outcome() -> dict[str, str]:
     """How the flow ended, for on_exit's environment. Without an exit code main itself was killed."""
     code = int(read(EXIT_CODE) or 137)
-    reason = _parse(read(REPORT) or "{}").get("reason") or ("Killed" if code > 128 else "FlowExited")
+    report = _parse(read(REPORT) or "{}")
+    succeeded = code == 0 and report.get("state") == "Succeeded"  # os._exit(0) ends a flow, and says nothing
+    reason = report.get("reason") or ("Killed" if code > 128 else "FlowExited")
     return {
-        OUTCOME_ENV: "Succeeded" if code == 0 else "Failed",
+        OUTCOME_ENV: "Succeeded" if succeeded else "Failed",
         EXIT_CODE_ENV: str(code),
-        REASON_ENV: "" if code == 0 else reason,
+        REASON_ENV: "" if succeeded else reason,
     }
 
 
 def call(name: str) -> dict[str, Any]:
     """Call one callback where there is no container beside the flow's; return its receipt."""
-    _call(name, _outcome() if name == "on_exit" else None)
+    _call(name, flow_outcome() if name == "on_exit" else None)
     return receipt(name) or {}
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from flow_operator.api.wire import RunRequest
+# Codes that say something of ours, as which a flow may exit too: AWS tells the code and nothing else.
+_OURS = (wire.EXIT_OK, wire.EXIT_ON_START_FAILED, wire.EXIT_ON_EXIT_FAILED)
 
 
 def main() -> NoReturn:
@@ -40,9 +42,11 @@ def _run(request: RunRequest) -> int:
     code = wire.EXIT_CLOSED if supervisor.stopped else supervisor.run(request)
     hooks.write(hooks.EXIT_CODE, str(code))
     print(f"flow-operator: the flow ended with exit code {code}: {hooks.read(hooks.REPORT) or 'no report'}", flush=True)
-    if _called("on_exit") == "Failed" and code == wire.EXIT_OK:
-        return wire.EXIT_ON_EXIT_FAILED
-    return code
+    outcome = hooks.flow_outcome()
+    on_exit = _called("on_exit")
+    if code in _OURS and outcome[hooks.OUTCOME_ENV] == "Failed":
+        return wire.EXIT_FLOW_FAILED
+    return wire.EXIT_ON_EXIT_FAILED if on_exit == "Failed" and code == wire.EXIT_OK else code
 
 
 def _own_folder() -> None:

@@ -386,6 +386,57 @@ def test_on_exit_of_a_jobs_pod_has_what_that_pod_had() -> None:
     assert pod["metadata"]["finalizers"] == ["flow-operator.io/verdict"]
 
 
+# --- what the flow says counts more than its exit code
+
+
+def told(run: Manifest, pod: Manifest) -> Manifest:
+    """Return the run after its callbacks are told: both in the pod."""
+    done = m.ended(pod, "flow-hooks", message=receipts(ON_START, ON_EXIT))
+    return m.with_status(run, decide(run, seen(done)).status)
+
+
+@pytest.mark.parametrize("code", [78, 79])
+def test_a_flow_that_exits_with_a_code_of_ours_has_exited_and_owes_on_exit(code: int) -> None:
+    exited = json.dumps({"state": "Failed", "reason": "FlowExited", "error": {"type": "SystemExit", "message": "78"}})
+    run, pod = running()
+    over = told(run, m.ended(pod, code=code, message=exited, reason="Error"))
+    assert over["status"]["diagnosis"]["reason"] == "FlowExited"
+    _, exit_pod = owed(run, killed(pod, code, exited))
+    assert variables(exit_pod)["FLOW_OPERATOR_REASON"] == "FlowExited"
+
+
+def test_on_start_has_failed_by_its_report_or_else_by_the_code_alone() -> None:
+    failed = {"name": "on_start", "state": "Failed", "message": "no"}
+    for message in ("", json.dumps({"state": "Failed", "reason": "OnStartFailed"})):
+        for said in ((failed,), ()):
+            run, pod = running()
+            over = m.with_status(run, decide(run, seen(killed(pod, 78, message, *said))).status)
+            assert over["status"]["diagnosis"]["reason"] == "OnStartFailed"
+            assert not [each for each in over["status"].get("hooks", ()) if each["name"] == "on_exit"]
+
+
+def test_without_a_report_the_receipt_of_on_start_counts_more_than_the_code() -> None:
+    run, pod = running()
+    over = told(run, m.ended(pod, code=78, reason="Error"))
+    assert over["status"]["diagnosis"]["reason"] == "Killed"
+
+
+def test_a_flow_that_succeeded_was_not_killed_whatever_else_of_its_container_was() -> None:
+    """A kubelet says OOMKilled of a container in which any process was killed for memory."""
+    run, pod = running()
+    over = told(run, m.ended(pod, code=0, message=SUCCEEDED, reason="OOMKilled"))
+    assert over["status"]["phase"] == "Succeeded"
+    over = told(run, m.ended(pod, code=0, reason="OOMKilled"))
+    assert over["status"]["diagnosis"]["reason"] == "OutOfMemory"
+
+
+def test_on_exit_is_told_success_only_where_the_flow_has_said_so() -> None:
+    run, pod = running()
+    _, exit_pod = owed(run, killed(pod, 0))
+    names = ("FLOW_OPERATOR_OUTCOME", "FLOW_OPERATOR_EXIT_CODE", "FLOW_OPERATOR_REASON")
+    assert [variables(exit_pod)[each] for each in names] == ["Failed", "0", "Killed"]
+
+
 # --- flow-hooks itself cannot run, and main waits
 
 

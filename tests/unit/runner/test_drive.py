@@ -151,6 +151,10 @@ def main():
         ("raise ValueError('x')", "pass", "pass", 78, ["on_start"]),
         ("pass", "pass", "raise ValueError('x')", 79, ["on_start", "flow", "on_exit:Succeeded0"]),
         ("pass", "raise SystemExit(5)", "raise ValueError('x')", 5, ["on_start", "flow", "on_exit:Failed5"]),
+        # What has a meaning of ours is not the flow's to say: AWS tells the driver nothing but the code.
+        ("pass", "raise SystemExit(78)", "pass", 1, ["on_start", "flow", "on_exit:Failed78"]),
+        ("pass", "raise SystemExit(79)", "pass", 1, ["on_start", "flow", "on_exit:Failed79"]),
+        ("pass", "os._exit(0)", "pass", 1, ["on_start", "flow", "on_exit:Failed0"]),
     ],
 )
 def test_one_after_the_other_and_the_exit_code_says_how(

@@ -47,6 +47,7 @@ def test_order_and_receipts(pod: Pod) -> None:
         ("raise ValueError('no')", 1, "Failed-1-FlowRaised"),
         ("sys.exit(3)", 3, "Failed-3-FlowExited"),
         ("os._exit(3)", 3, "Failed-3-FlowExited"),
+        ("os._exit(0)", 0, "Failed-0-FlowExited"),
         ("os.kill(os.getpid(), signal.SIGKILL)", 137, "Failed-137-Killed"),
     ],
 )
