@@ -27,6 +27,7 @@ class World:
         self.key = key
         self.kube = RecordingKube()
         self.seconds = 0.0
+        self.unheard: list[float] = []  # until when nodes go on with pods that were deleted by force
         for each in objects:
             self.kube.put(each)
         self.start()

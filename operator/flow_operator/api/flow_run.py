@@ -112,6 +112,10 @@ class Attempt(Model):
     outcome: Outcome = Field(description="How it ended.")
     reason: Text | None = Field(default=None, description="Why it did not succeed, in one word.")
     message: LongText | None = Field(default=None, description="Why it did not succeed, in a sentence.")
+    may_run_until: Text | None = Field(
+        default=None,
+        description="Until when its pod may still run, which was deleted before its node told its end.",
+    )
     hooks: list[HookStatus] = Field(
         default_factory=list, max_length=4, description="Outcome of its callbacks, once another attempt has begun."
     )

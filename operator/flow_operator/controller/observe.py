@@ -29,6 +29,7 @@ def observe_run(store: Store, run: Manifest, refused: str | None, heard: Heard |
     fallbacks = tuple(each for each in pods if is_fallback(run, each))
     gone = store.last_words(uid, attempt) if current is None else None
     gone = gone if gone and is_runner(run, gone) else None
+    ended = gone is not None and verdict.terminated(gone) is not None
     siblings = _siblings(store, run)
     # dask-kubernetes copies our labels to what it makes; what is ours to look after is owned by the run.
     dask_pods = _of_role(pods, labels.DASK)
@@ -40,8 +41,9 @@ def observe_run(store: Store, run: Manifest, refused: str | None, heard: Heard |
     deployments = store.children(uid, namespace, "Deployment")
     return ObservedRun(
         deployment=store.get(Key("FlowDeployment", namespace, run["spec"]["deployment"])),
-        runner=current or (gone if gone and verdict.terminated(gone) else None),
+        runner=current or (gone if ended else None),
         runner_gone=gone is not None,
+        vanished=None if ended else gone,
         runners=runners,
         job=_only(jobs, attempt),
         jobs=tuple(jobs),

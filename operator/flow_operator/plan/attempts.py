@@ -178,9 +178,19 @@ def _payer(case: Case, ending: Ending) -> retries.Budget | None:
 
 def _out_of_time(case: Case) -> bool:
     """Return whether activeDeadlineSeconds would be over before another attempt could begin."""
-    pause = retries.backoff(case.status.get("retries", {}), case.settings.retries.backoff_seconds)
     left = deadlines.active_left(case)
-    return left is not None and left <= pause
+    return left is not None and left <= _pause_until_the_next(case)
+
+
+def _pause_until_the_next(case: Case) -> float:
+    """Return the seconds until another attempt may begin."""
+    pause = retries.backoff(case.status.get("retries", {}), case.settings.retries.backoff_seconds)
+    return max(pause, _unheard(case))
+
+
+def _unheard(case: Case) -> float:
+    """Return the seconds that the attempt may still run although its pod is gone."""
+    return fence.unheard(case.seen, case.pinned.grace, begun="startTime" in case.status)
 
 
 def _stop(case: Case, ending: Ending, living: tuple[Manifest, ...]) -> bool:
@@ -227,6 +237,7 @@ def node_lost(pod: Manifest) -> Diagnosis:
 def _remember(case: Case, ending: Ending) -> None:
     """Write the attempt down among the others."""
     began = case.conditions.status(words.STARTED) is not None
+    unheard = _unheard(case)
     attempt = {
         "number": case.status["attempt"],
         "pod": case.status["pod"],
@@ -234,6 +245,7 @@ def _remember(case: Case, ending: Ending) -> None:
         "completionTime": ending.time,
         "outcome": ending.outcome,
         **({"reason": ending.why.reason, "message": ending.why.message[:1000]} if ending.why else {}),
+        **({"mayRunUntil": stamp(case.now + timedelta(seconds=unheard))} if unheard else {}),
     }
     case.status["attempts"] = [*case.status.get("attempts", ()), attempt][-MOST:]
 
@@ -242,7 +254,7 @@ def _retry(case: Case, ending: Ending, payer: retries.Budget) -> bool:
     """Let the run wait for its next attempt."""
     assert ending.why is not None, "a failure has a reason"  # noqa: S101
     spent = case.status.get("retries", {})
-    seconds, number = retries.backoff(spent, case.settings.retries.backoff_seconds), case.status["attempt"]
+    seconds, number = _pause_until_the_next(case), case.status["attempt"]
     case.status["retries"] = {**spent, payer: spent.get(payer, 0) + 1}
     case.status["nextAttemptTime"] = stamp(case.now + timedelta(seconds=seconds))
     field, limit = retries.limit_of(payer, case.pinned.bounds)
@@ -273,13 +285,12 @@ def _suspend(case: Case) -> bool:
     return True
 
 
-def fenced(case: Case, pod: Manifest, seconds: float = 0.0) -> bool:
+def fenced(case: Case, pod: str, seconds: float = 0.0) -> bool:
     """Let the next attempt wait: a pod of an earlier one may still run."""
     case.status["phase"] = "Retrying"
     case.status.setdefault("nextAttemptTime", stamp(case.now + timedelta(seconds=seconds)))
     case.conditions.set(words.SUCCEEDED, "Unknown", "Retrying", ANOTHER)
-    name = pod["metadata"]["name"]
-    case.conditions.working("Stopping", f"The next attempt begins when pod {name} is known to run no more.")
+    case.conditions.working("Stopping", f"The next attempt begins when pod {pod} is known to run no more.")
     return True
 
 

@@ -70,8 +70,28 @@ def patience_left(pod: Manifest, now: datetime) -> float | None:
 
 def unconfirmed(pod: Manifest, now: datetime) -> float:
     """Return the seconds that a pod deleted by force may still need until its node says that nothing runs."""
-    somewhere = pod["spec"].get("nodeName") or (pod.get("status") or {}).get("containerStatuses")
-    if not _is_called_gone(pod) or not somewhere or _is_over(pod) or everything_ended(pod):
+    if not _is_called_gone(pod) or not _may_run_unseen(pod):
         return 0.0
-    grace = float(pod["spec"].get("terminationGracePeriodSeconds", 30))
-    return max(0.0, grace + FORCED_PATIENCE - seconds_since(pod["metadata"]["deletionTimestamp"], now))
+    return max(0.0, _grace(pod) + FORCED_PATIENCE - seconds_since(pod["metadata"]["deletionTimestamp"], now))
+
+
+def unheard(seen: ObservedRun, grace: float, *, begun: bool) -> float:
+    """Return the seconds from now that an attempt's pod may still run which is gone without a word of its end.
+
+    Without a finalizer a pod that is deleted by force is gone at once, for all but its node.
+    """
+    if seen.runner is not None:
+        return 0.0  # it is there, or has told its end
+    if seen.vanished is None:
+        return grace + FORCED_PATIENCE if begun else 0.0
+    return _grace(seen.vanished) + FORCED_PATIENCE if _may_run_unseen(seen.vanished) else 0.0
+
+
+def _may_run_unseen(pod: Manifest) -> bool:
+    """Return whether a node had taken a pod, and has not said that nothing of it runs any more."""
+    somewhere = pod["spec"].get("nodeName") or (pod.get("status") or {}).get("containerStatuses")
+    return bool(somewhere) and not _is_over(pod) and not everything_ended(pod)
+
+
+def _grace(pod: Manifest) -> float:
+    return float(pod["spec"].get("terminationGracePeriodSeconds", 30))

@@ -188,12 +188,15 @@ def it_tries_again(case: Case) -> bool:
         return True
     if living := fence.living(case.seen):  # a pod that nobody knew of is not left beside another one
         case.delete = tuple(ref for each in living for ref in stopping.stop(each, now=False))
-        return attempts.fenced(case, living[0])
-    if case.seen.runner and (left := fence.unconfirmed(case.seen.runner, case.now)):
+        return attempts.fenced(case, living[0]["metadata"]["name"])
+    last = case.status["attempts"][-1]
+    forced = fence.unconfirmed(case.seen.runner, case.now) if case.seen.runner else 0.0
+    if (left := max(forced, -seconds_since(last.get("mayRunUntil"), case.now))) > 0:
         case.look_again(left)  # only an administrator has said that it is gone
-        return attempts.fenced(case, case.seen.runner, left)
+        return attempts.fenced(case, last["pod"], left)
     attempts.begin(case, case.status["attempt"] + 1)
-    case.seen = replace(case.seen, runner=None, runner_gone=False, job=None, cluster=None, autoscaler=None)
+    case.seen = replace(case.seen, runner=None, runner_gone=False, vanished=None, job=None)
+    case.seen = replace(case.seen, cluster=None, autoscaler=None)
     case.seen = replace(case.seen, dask_pods=(), dask_deployments=(), services=(), workers=(), heard=None)
     return False
 

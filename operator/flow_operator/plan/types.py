@@ -82,6 +82,7 @@ class ObservedRun:
     deployment: Manifest | None = None
     runner: Manifest | None = None  # the runner pod of the current attempt
     runner_gone: bool = False  # it was there and was deleted
+    vanished: Manifest | None = None  # as it was last, where it was deleted before its flow was seen to end
     runners: tuple[Manifest, ...] = ()  # runner pods of all attempts
     job: Manifest | None = None  # that makes the runner pod of the current attempt, where it is a Job's
     jobs: tuple[Manifest, ...] = ()  # of all attempts

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flow_operator.api import labels
 from flow_operator.api.flow_run import FINISHED
+from flow_operator.controller.store import labels_of
 from flow_operator.plan import fence
 from tests.support import makers as m
 from tests.support.condition_rules import violations
@@ -79,6 +81,23 @@ def vanish(world: World) -> None:
         del world.kube.objects["Pod", pod["metadata"]["name"]]
 
 
+def force(world: World) -> None:
+    """Delete the pod by force: its node goes on with it, and only a finalizer still shows it."""
+    for pod in living(world):
+        meta = pod["metadata"]
+        if labels_of(pod)[labels.COMPONENT] == labels.RUNNER and "containerStatuses" in pod.get("status", {}):
+            world.unheard.append(world.seconds + pod["spec"]["terminationGracePeriodSeconds"])
+        del world.kube.objects["Pod", meta["name"]]
+        if meta.get("finalizers"):
+            gone = {"deletionTimestamp": m.at(world.seconds), "deletionGracePeriodSeconds": 0}
+            world.kube.put({**pod, "metadata": {**meta, **gone}})
+
+
+def unheard(world: World) -> list[float]:
+    """Return until when nodes go on with runner pods that were deleted by force."""
+    return [each for each in world.unheard if each > world.seconds]
+
+
 def crash(world: World) -> None:
     world.kube.crash_after = len(world.kube.writes) + 1
 
@@ -91,6 +110,7 @@ EVENTS: dict[str, Callable[[World], None]] = {
     "evict": evict,
     "delete": delete,
     "vanish": vanish,
+    "force": force,
     "suspend": lambda world: change(world, suspend=True),
     "resume": lambda world: change(world, suspend=False),
     "cancel": lambda world: change(world, cancel="Graceful"),
@@ -106,14 +126,14 @@ async def happen(world: World, event: str, seconds: float) -> None:
     world.seconds += seconds
     for _ in range(4):
         await world.step()
-        assert len(living(world)) <= 1, "two pods of one run may run its flow, or its callbacks"
+        assert len(living(world)) + len(unheard(world)) <= 1, "two pods of one run may run its flow, or its callbacks"
         broken = violations(world.run)
         assert not broken, broken
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
-    events=st.lists(st.tuples(st.sampled_from(sorted(EVENTS)), st.sampled_from([0.0, 3.0, 25.0, 100.0])), max_size=14),
+    events=st.lists(st.tuples(st.sampled_from(sorted(EVENTS)), st.sampled_from([0.0, 3.0, 12.0, 100.0])), max_size=14),
     environment=st.sampled_from([None, DASK, CLUSTER]),
     callbacks=st.sampled_from([(), ("on_start", "on_exit")]),
 )
@@ -134,8 +154,9 @@ def test_whatever_happens_a_run_ends_and_never_has_two_runners(
         assert world.run["status"]["phase"] in FINISHED
         numbers = [each["number"] for each in world.run["status"].get("attempts", ())]
         assert numbers == list(range(1, len(numbers) + 1)), "each attempt is recorded once"
-        end(world, 137, "")  # a node that had not answered does
-        await world.settle()
+        for _ in ("the flow", "an on_exit that was promised"):
+            end(world, 137, "")  # a node that had not answered does
+            await world.settle()
         assert not living(world)
         assert not [kind for kind, _ in world.kube.objects if kind.startswith(("Dask", "Service"))]
 
@@ -155,6 +176,20 @@ async def tried_again(world: World) -> None:
     await world.settle()
     end(world, 0, SUCCEEDED)
     await world.settle()
+
+
+@pytest.mark.parametrize("ways", [("force", "restart"), ("suspend", "force", "resume"), ("suspend", "resume", "force")])
+async def test_a_runner_that_was_deleted_by_force_has_no_successor_beside_it(ways: tuple[str, ...]) -> None:
+    world = World(m.a_run(), m.a_ready_deployment())
+    await world.settle()
+    for event in ("start", *ways):
+        await happen(world, event, 0)
+    await happen(world, "crash", 14)
+    assert unheard(world)
+    await happen(world, "restart", 2 + fence.FORCED_PATIENCE)
+    await happen(world, "start", 0)
+    assert world.run["status"]["attempt"] == 2
+    assert living(world)
 
 
 @pytest.mark.parametrize("environment", [None, DASK, CLUSTER], ids=["remote", "pods", "cluster"])

@@ -59,6 +59,11 @@ def dying(pod: Manifest, grace: int = 15) -> Manifest:
     return dict(out)
 
 
+def condition(run: Manifest, kind: str) -> Manifest:
+    (found,) = [each for each in run["status"]["conditions"] if each["type"] == kind]
+    return dict(found)
+
+
 class TestFence:
     """What may still run a flow, and what cannot any more."""
 
@@ -108,6 +113,37 @@ class TestFence:
         assert decide(resumed, gone, after=left).create
         confirmed = ObservedRun(runner=dying(m.ended(pod), grace=0), runner_gone=True)
         assert decide(resumed, confirmed).create, "its kubelet has said so"
+
+    @pytest.mark.parametrize("known", [False, True])
+    def test_so_it_is_with_one_that_is_gone_at_once(self, known: bool) -> None:
+        """Without callbacks there is no finalizer; after a restart nobody knows how the pod was last."""
+        run, pod = running(infrastructureBackoffLimit=1)
+        gone = ObservedRun(runner_gone=known, vanished=pod if known else None)
+        left = pod["spec"]["terminationGracePeriodSeconds"] + fence.FORCED_PATIENCE
+        retrying = m.with_status(run, decide(run, gone).status)
+        asked = {**run, "spec": {**run["spec"], "suspend": True}}
+        resumed = {**m.with_status(asked, decide(asked, gone).status), "spec": run["spec"]}
+        for each, phase in ((retrying, "Retrying"), (resumed, "Suspended")):
+            assert each["status"]["phase"] == phase
+            assert each["status"]["attempts"][0]["mayRunUntil"] == m.at(5 + left)
+            early = decide(each, ObservedRun(), after=4 + left)
+            assert (early.create, early.again_after) == ((), 1.0)
+            assert decide(each, ObservedRun(), after=5 + left).create
+        assert f"Attempt 2 begins in {left:.0f}s" in condition(retrying, "Ready")["message"]
+
+    def test_a_pod_of_which_nothing_can_run_is_not_waited_for(self) -> None:
+        run, pod = running(infrastructureBackoffLimit=1)
+        failed = {**pod, "status": {**pod["status"], "phase": "Failed"}}  # the pod garbage collector: its node is gone
+        waiting_for_it, nowhere = begun(infrastructureBackoffLimit=1)
+        for known, last in ((run, failed), (waiting_for_it, nowhere)):
+            told = decide(known, ObservedRun(runner_gone=True, vanished=last)).status
+            assert told is not None
+            assert told["nextAttemptTime"] == m.at(15), "the pause alone"
+            assert "mayRunUntil" not in told["attempts"][0]
+        pulling = {**nowhere, "spec": {**nowhere["spec"], "nodeName": "node-1"}}
+        told = decide(waiting_for_it, ObservedRun(runner_gone=True, vanished=pulling)).status
+        assert told is not None
+        assert "mayRunUntil" in told["attempts"][0], "its node may begin it any moment"
 
 
 class TestTheDoor:

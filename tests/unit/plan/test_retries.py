@@ -295,7 +295,8 @@ class TestSuspend:
         waits = decide(run, seen(dying(pod)))
         assert waits.status is None
         assert not waits.create
-        paused = run_plan.decide(run, ObservedRun(runner_gone=True), m.settings(), m.NOW)
+        over = {**pod, "status": {"phase": "Failed"}}
+        paused = run_plan.decide(run, ObservedRun(runner_gone=True, vanished=over), m.settings(), m.NOW)
         plan = decide(m.with_status(run, paused.status), ObservedRun())
         assert plan.status is not None
         assert plan.status["attempt"] == 2
