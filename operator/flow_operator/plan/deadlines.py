@@ -40,6 +40,13 @@ def waited(case: Case) -> float:
     return total - min(max(seconds_since(told, case.now) - until, 0.0), NODE_ON_ITS_WAY)
 
 
+def pulling(case: Case) -> float:
+    """Return the seconds since a pod whose image cannot be pulled has a node: no image is pulled before."""
+    whys = ((each, diagnosis.waiting_for(each)) for each in _pods(case.seen))
+    stuck = [each for each, why in whys if why and why.reason == "ImagePullFailed"]
+    return max((seconds_since(_scheduled(each) or case.attempt_began, case.now) for each in stuck), default=0.0)
+
+
 def asks_for_a_node(run: Manifest, seen: ObservedRun, now: datetime) -> tuple[str, ...]:
     """Return the UIDs of pods that no node took for so long that it must be known whether one is on its way."""
     status: dict[str, Any] = run.get("status") or {}

@@ -1,7 +1,8 @@
 """The Job of one attempt: the user's own spec, in which the first container runs the flow (the model's 4.3).
 
-Replaced: image, command and args of that container. Added: variables in every regular container, labels, and what
-callbacks and mounted code need. Made where it is missing: what a Job cannot do without. The rest is the user's.
+Replaced: image, command, args and termination message of that container. Added: variables in every regular container,
+labels, and what callbacks and mounted code need. Made where it is missing: what a Job cannot do without. The rest is
+the user's.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from ..api import labels
+from ..api import labels, wire
 from . import diagnosis, finalizers, names, patching, pods
 from .code import code_mount
 from .runner_pod import hooks_container, runner_name, variables
@@ -23,6 +24,9 @@ API_VERSION = "batch/v1"
 # Names that no user's own volume has by chance.
 _VOLUMES = {"tmp": "flow-operator-tmp", "hooks": "flow-operator-hooks", "code": "flow-operator-code"}
 _OVER = ("Complete", "Failed")
+# A Job's own defaults would run the flow seven times, though a FlowRun's budgets say how often it is tried, and make
+# the next pod while the one before it still has its grace.
+_DEFAULTS = {"backoffLimit": 0, "podReplacementPolicy": "Failed"}
 # What the API server says of a spec that no time heals.
 _FINAL = (" is invalid: ", "strict decoding error", "cannot be handled as")
 
@@ -44,8 +48,7 @@ def kubernetes_job(run: Manifest, pinned: Pinned, attempt: int) -> Manifest:
             **({"annotations": dict(own.annotations)} if own and own.annotations else {}),
             "ownerReferences": [names.owner("FlowRun", meta["name"], meta["uid"])],
         },
-        # A Job's own default would run the flow seven times; a FlowRun's budgets say how often it is tried.
-        "spec": {"backoffLimit": 0, **spec, "template": _template(run, pinned, attempt, spec["template"])},
+        "spec": {**_DEFAULTS, **spec, "template": _template(run, pinned, attempt, spec["template"])},
     }
 
 
@@ -79,6 +82,9 @@ def _pod_spec(run: Manifest, pinned: Pinned, attempt: int, own: Manifest) -> Man
         **{key: each for key, each in first.items() if key != "args"},
         "image": pinned.image,
         "command": ["python3", "-m", "flow_operator.runner", "run"],
+        # Where the flow's report is written, and read from.
+        "terminationMessagePath": wire.TERMINATION_LOG,
+        "terminationMessagePolicy": "File",
         "volumeMounts": patching.mounts(first.get("volumeMounts"), mounts),
     }
     beside: list[Manifest] = []
@@ -151,6 +157,11 @@ def may_run(job: Manifest) -> bool:
     return not ended(job) and not job["metadata"].get("deletionTimestamp")
 
 
+def is_suspended(job: Manifest) -> bool:
+    """Return whether a Job is held back, by a queue perhaps."""
+    return bool(job["spec"].get("suspend"))
+
+
 def is_late(job: Manifest) -> bool:
     """Return whether a Job has ended because of its own deadline."""
     return (_condition(job, "Failed") or {}).get("reason") == "DeadlineExceeded"
@@ -175,10 +186,10 @@ def failure(job: Manifest) -> Diagnosis:
 def waiting_for(job: Manifest) -> Diagnosis:
     """Return what a Job without a pod waits for."""
     name = job["metadata"]["name"]
-    if job["spec"].get("suspend"):
+    if is_suspended(job):
         return diagnosis.diagnosis(
             "JobSuspended",
-            f"Job {name} is suspended: it has no pod yet.",
+            f"Job {name} is suspended: it has no pod that runs the flow.",
             "Nothing, where a queue admits it later (Kueue, say); else set suspend: false in the Job.",
         )
     return diagnosis.diagnosis(

@@ -212,7 +212,7 @@ def _not_free(earlier: str | None) -> Diagnosis | None:
 
 
 def _wait_to_begin(case: Case, why: Diagnosis) -> bool:
-    limit = case.spec.pre_running_deadline_seconds or DEFAULT_PRE_RUNNING_DEADLINE
+    limit = case.spec.pre_running_deadline_seconds or _patience_of(case.seen.deployment)
     since = case.status.get("resumeTime") or case.run["metadata"]["creationTimestamp"]
     left = limit - seconds_since(since, case.now)
     if left <= 0:
@@ -220,6 +220,12 @@ def _wait_to_begin(case: Case, why: Diagnosis) -> bool:
     case.blocked(why)
     case.look_again(left)
     return True
+
+
+def _patience_of(deployment: Manifest | None) -> int:
+    """Return how long runs of a deployment wait for what they need: nothing of it is pinned yet."""
+    of_runs = (deployment["spec"].get("run") or {}) if deployment else {}
+    return int(of_runs.get("preRunningDeadlineSeconds", DEFAULT_PRE_RUNNING_DEADLINE))
 
 
 def _not_ready(deployment: Manifest | None, name: str) -> Diagnosis | None:
@@ -300,14 +306,15 @@ def _lost(case: Case, of: str = "") -> Diagnosis:
     )
 
 
-def _wait_or_fail(case: Case, why: Diagnosis, patience: float | None = None) -> bool:
+def _wait_or_fail(case: Case, why: Diagnosis) -> bool:
     """Show what the run waits for, and end it when its patience is over."""
-    since = deadlines.waited(case)
-    limit = min(case.pinned.pre_running_deadline, patience or case.pinned.pre_running_deadline)
-    if since >= limit:
+    left = case.pinned.pre_running_deadline - deadlines.waited(case)
+    if why.reason == "ImagePullFailed":
+        left = min(left, PULL_PATIENCE - deadlines.pulling(case))
+    if left <= 0:
         return attempts.failed(case, why)
     case.blocked(why)
-    case.look_again(min(limit - since, 10.0))
+    case.look_again(min(left, 10.0))
     return True
 
 
@@ -321,10 +328,9 @@ def the_cluster_is_healthy(case: Case) -> bool:
         return attempts.failed(case, why)
     started = case.conditions.status(words.STARTED) is not None
     if why := cluster.waiting(case.seen, case.now) or _refused_worker(case):
-        patience = PULL_PATIENCE if why.reason == "ImagePullFailed" else None
         if not started:
             runs = case.seen.runner is not None and verdict.began(case.seen.runner) is not None
-            return not (runs and cluster.usable(case.seen, dask, case.now)) and _wait_or_fail(case, why, patience)
+            return not (runs and cluster.usable(case.seen, dask, case.now)) and _wait_or_fail(case, why)
         # A worker that cannot come while others work is shown, and does not end the run.
         case.status["diagnosis"] = why.to_wire()
     elif started:
@@ -383,9 +389,11 @@ def the_runner_has_started(case: Case) -> bool:
 def _waits_for_its_pod(case: Case, job: Manifest) -> bool:
     if kubernetes_job.ended(job):
         return attempts.failed(case, kubernetes_job.failure(job))
-    if case.conditions.status(words.STARTED) == "True":
-        return True  # a pod of it is gone; it makes another one, or ends
     why = kubernetes_job.waiting_for(job)
+    if case.conditions.status(words.STARTED) == "True":  # a pod of it is gone; it makes another one, or ends
+        if kubernetes_job.is_suspended(job):
+            case.blocked(why)
+        return True
     if why.reason != "NotStarted" or seconds_since(job["metadata"]["creationTimestamp"], case.now) > POD_PATIENCE:
         return _wait_or_fail(case, why)
     case.look_again(POD_PATIENCE)
@@ -401,14 +409,15 @@ def _not_started(case: Case, pod: Manifest) -> bool:
     if fence.dying(pod) or (pod.get("status") or {}).get("phase") == "Failed":  # refused or evicted by the kubelet
         return attempts.failed(case, diagnosis.killed(pod, verdict.main_of(pod), {}))
     if why := diagnosis.waiting_for(pod):
-        return _wait_or_fail(case, why, PULL_PATIENCE if why.reason == "ImagePullFailed" else None)
+        return _wait_or_fail(case, why)
     return _wait_until_late(case, pod)
 
 
 def _wait_until_late(case: Case, pod: Manifest) -> bool:
-    case.look_again(case.pinned.pre_running_deadline)
-    if deadlines.waited(case) >= case.pinned.pre_running_deadline:
+    left = case.pinned.pre_running_deadline - deadlines.waited(case)
+    if left <= 0:
         return attempts.failed(case, diagnosis.not_started(pod))
+    case.look_again(left)
     case.setting_up()  # what was in the way is not any more
     return True
 
@@ -426,6 +435,9 @@ def it_has_ended(case: Case) -> bool:
         return _finishing(case, ended)
     if case.seen.job and kubernetes_job.may_run(case.seen.job):
         case.status["phase"] = "Finishing"  # other containers run, or there will be another pod
+        if kubernetes_job.is_suspended(case.seen.job):  # a queue took its pod away
+            case.blocked(kubernetes_job.waiting_for(case.seen.job))
+            return True
         case.conditions.working("Finishing", f"The flow has ended in pod {case.status['pod']}; its Job has not.")
         return True
     report = verdict.flow_report(ended)
@@ -440,8 +452,9 @@ def it_has_ended(case: Case) -> bool:
 
 
 def _goes_on(case: Case, pod: Manifest) -> bool:
-    if case.seen.job and case.status["phase"] == "Finishing":  # it has made another pod
+    if case.seen.job and (case.status["phase"] == "Finishing" or "diagnosis" in case.status):  # it has made another pod
         case.status["phase"] = "Running"
+        case.status.pop("diagnosis", None)
         case.conditions.working("Running", f"The flow runs in pod {pod['metadata']['name']}.")
     return _hooks_cannot_run(case, pod) or _node_is_lost(case, pod)
 

@@ -72,6 +72,21 @@ def test_both_the_job_and_its_pod_are_labelled_and_keep_the_users_own() -> None:
     assert [each["uid"] for each in job["metadata"]["ownerReferences"]] == [m.RUN_UID]
 
 
+def test_what_the_flow_says_is_written_where_it_is_read() -> None:
+    own = m.a_job_environment()
+    first = own["kubernetesJob"]["jobSpec"]["template"]["spec"]["containers"][0]
+    first |= {"terminationMessagePath": "/tmp/said", "terminationMessagePolicy": "FallbackToLogsOnError"}
+    main = pod_spec(job_of(own))["containers"][0]
+    said = (main["terminationMessagePath"], main["terminationMessagePolicy"])
+    assert said == ("/dev/termination-log", "File")
+
+
+def test_a_job_makes_no_pod_beside_one_that_has_its_grace_unless_its_author_says_so() -> None:
+    assert job_of(m.a_job_environment(backoffLimit=2))["spec"]["podReplacementPolicy"] == "Failed"
+    wished = m.a_job_environment(podReplacementPolicy="TerminatingOrFailed")
+    assert job_of(wished)["spec"]["podReplacementPolicy"] == "TerminatingOrFailed"
+
+
 def test_everything_else_stays() -> None:
     spec = pod_spec(job_of(m.a_job_environment(backoffLimit=3, podFailurePolicy={"rules": []})))
     assert spec["nodeSelector"] == {"disk": "fast"}
@@ -280,6 +295,23 @@ def test_a_suspended_job_waits_for_its_queue() -> None:
     life.job["spec"]["suspend"] = True
     life.step(**life.with_job())
     assert life.status["diagnosis"]["reason"] == "JobSuspended"
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["gone", "ended"])
+def test_a_job_that_is_suspended_after_it_began_says_so_until_it_has_a_pod_again(told: bool) -> None:
+    """A queue has preempted it: its pod is gone, with or without last words."""
+    life = Life()
+    life.step(**life.with_job(), **life.with_pod(m.running(life.pod(), "work")))
+    life.job["spec"]["suspend"] = True
+    last = done(life.pod(), RAISED, 1) if told else None
+    life.step(runner=last, runners=(), runner_gone=True, **life.with_job())
+    assert life.status["diagnosis"]["reason"] == "JobSuspended"
+    assert (told, life.status["phase"]) in ((False, "Running"), (True, "Finishing"))
+    life.job["spec"]["suspend"] = False
+    life.step(**life.with_job(), **life.with_pod(m.running(life.pod("b"), "work")), runner_gone=False)
+    assert life.status["phase"] == "Running"
+    assert "diagnosis" not in life.status
+    assert life.status["pod"].endswith("-1-b")
 
 
 def test_a_job_without_a_pod_says_so_after_a_while() -> None:

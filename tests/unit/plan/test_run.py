@@ -95,6 +95,25 @@ def test_an_unknown_deployment_fails_the_run_at_its_deadline() -> None:
     assert reason(plan.status, "Succeeded") == "DeploymentNotFound"
 
 
+@pytest.mark.parametrize("limit", [30, 3600])
+def test_a_run_that_says_nothing_waits_as_long_as_its_deployment_allows(limit: int) -> None:
+    deployment = m.a_deployment(run={"preRunningDeadlineSeconds": limit})
+    waits = decide(m.a_run(), ObservedRun(deployment=deployment), after=limit - 1)
+    assert waits.status is not None
+    assert (waits.status["phase"], waits.again_after) == ("Pending", 1.0)
+    over = decide(m.a_run(), ObservedRun(deployment=deployment), after=limit)
+    assert over.status is not None
+    assert over.status["phase"] == "Failed"
+    own = decide(m.a_run(preRunningDeadlineSeconds=90), ObservedRun(deployment=deployment), after=60)
+    assert own.again_after == 30.0
+
+
+def test_a_pod_that_is_late_is_given_the_rest_of_its_time_and_no_more() -> None:
+    run, plan = begun()
+    pod = made(plan, "Pod")
+    assert decide(run, ObservedRun(runner=pod, runners=(pod,)), after=601).again_after == 1.0
+
+
 def test_a_deployment_that_is_not_ready_says_why() -> None:
     deployment = m.a_ready_deployment()
     deployment["status"]["conditions"][0] |= {
@@ -267,6 +286,21 @@ def test_an_image_that_cannot_be_pulled_is_shown_then_ends_the_run() -> None:
     ended = end(run, ObservedRun(runner=pod, runners=(pod,)), after=120)
     assert ended["phase"] == "Failed"
     assert ended["attempts"][0]["reason"] == "ImagePullFailed"
+
+
+def test_an_image_is_pulled_only_once_the_pod_has_a_node() -> None:
+    run, plan = begun()
+    pod = m.waiting(made(plan, "Pod"), "ErrImagePull", message="busy")
+    pod["status"]["conditions"] = [{"type": "PodScheduled", "status": "True", "lastTransitionTime": m.at(90)}]
+    seen = ObservedRun(runner=pod, runners=(pod,))
+    shown = decide(run, seen, after=91)
+    assert shown.status is not None
+    assert shown.status["diagnosis"]["reason"] == "ImagePullFailed"
+    assert "ending" not in shown.status
+    assert decide(run, seen, after=149).again_after == 1.0
+    ended = decide(run, seen, after=150).status
+    assert ended is not None
+    assert ended["ending"]["reason"] == "ImagePullFailed"
 
 
 def test_an_unschedulable_pod_is_waited_for_until_the_deadline() -> None:
