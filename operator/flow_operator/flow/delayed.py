@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from dask.delayed import delayed
 
-from flow_operator.flow.graph import Graph, Node, Parameter, TaskCall
+from flow_operator.flow.graph import Graph, Node, Parameter, TaskCall, fields_of, holds_nodes, is_named_tuple, is_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,4 +49,14 @@ def _filled(value: Any, lazy: Mapping[Node, Any]) -> Any:
         return type(value)([_filled(item, lazy) for item in value])
     if type(value) is dict:
         return {key: _filled(item, lazy) for key, item in value.items()}
-    return value
+    if is_named_tuple(value):
+        return type(value)._make(_filled(item, lazy) for item in value)
+    return _filled_record(value, lazy) if is_record(value) and holds_nodes(value) else value
+
+
+def _filled_record(record: Any, lazy: Mapping[Node, Any]) -> Any:
+    """A copy of a dataclass' instance. Its constructor must not see what is lazy; Dask calls it with the values."""
+    made = copy.copy(record)
+    for name, item in fields_of(record).items():
+        object.__setattr__(made, name, _filled(item, lazy))  # frozen ones too
+    return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 from contextvars import ContextVar
@@ -171,12 +172,52 @@ class Graph:
         return candidate
 
 
+def is_named_tuple(value: Any) -> bool:
+    """Whether a value is a tuple with a name for each item."""
+    return isinstance(value, tuple) and hasattr(value, "_fields") and hasattr(value, "_make")
+
+
+def is_record(value: Any) -> bool:
+    """Whether a value is an instance of a dataclass."""
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
+def fields_of(record: Any) -> dict[str, Any]:
+    """The values of a dataclass' instance, by name."""
+    return {each.name: getattr(record, each.name) for each in dataclasses.fields(record) if hasattr(record, each.name)}
+
+
+def holds_nodes(value: Any) -> bool:
+    """Whether there is something in it that is known only when the flow runs."""
+    return any(True for _ in _nodes(value))
+
+
 def _nodes(value: Any) -> Iterator[Node]:
+    """The nodes in a value.
+
+    Raises:
+        FlowInvalid: there are some where `delayed` could not put their values: the task would be given the nodes.
+    """
     if isinstance(value, Node):
         yield value
-    elif type(value) in (list, tuple, set, frozenset):
-        for item in value:
-            yield from _nodes(item)
-    elif type(value) is dict:
-        for item in value.values():
-            yield from _nodes(item)
+    else:
+        found = [node for item in _items(value) for node in _nodes(item)]
+        if found and not _is_filled(value):
+            raise FlowInvalid(
+                f"{found[0]!r} is in a {type(value).__name__}, where its value cannot be put: use a list, tuple, set, "
+                "dict, named tuple or dataclass, or give it to the task by itself"
+            )
+        yield from found
+
+
+def _items(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return value
+    return fields_of(value).values() if is_record(value) else ()
+
+
+def _is_filled(value: Any) -> bool:
+    """What `delayed` makes anew with values in the places of nodes: of a class of somebody's own it cannot know how."""
+    return type(value) in (list, tuple, set, frozenset, dict) or is_named_tuple(value) or is_record(value)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
 import pytest
 
 from flow_operator import Flow, FlowInvalid, Parameter, task
@@ -42,6 +46,44 @@ def test_dependencies_are_found_in_nested_arguments() -> None:
     with Flow("nested") as flow:
         total([double(1), double(2)], options={"more": [double(5)]})
     assert flow.run() == 16
+
+
+class Pair(NamedTuple):
+    left: int
+    right: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    numbers: list[int]
+    pair: Pair
+    factor: int = field(default=2, kw_only=True)
+
+
+def test_dependencies_are_found_in_named_tuples_and_dataclasses() -> None:
+    @task
+    def weighed(options: Options) -> int:
+        return options.factor * (sum(options.numbers) + options.pair.left + sum(options.pair.right))
+
+    with Flow("records") as flow:
+        given = Options([double(1), 1], Pair(double(2), [double(3)]))
+        weighed(given)
+    assert flow.run() == 26
+    assert flow.run() == 26, "what was given stays as it was"
+    assert [node.name for node in (given.numbers[0], given.pair.left)] == ["double", "double"]  # type: ignore[attr-defined]
+
+
+class Numbers(list[int]):
+    pass
+
+
+@pytest.mark.parametrize("kind", [Numbers, lambda items: OrderedDict(more=items), lambda items: [Numbers(items)]])
+def test_a_container_of_ones_own_cannot_hold_what_is_not_known_yet(kind: Any) -> None:
+    with Flow("own"), pytest.raises(FlowInvalid, match=r"<TaskCall 'double'> is in a (Numbers|OrderedDict)"):
+        total(kind([double(1)]))
+    with Flow("own") as flow:
+        total(Numbers([1, 2]))
+    assert flow.run() == 3
 
 
 def test_upstream_tasks_only_order() -> None:
