@@ -66,6 +66,7 @@ def job(containers: list[Manifest] | None = None, **more: Any) -> Manifest:
         ("spec.storage", {"docker": {"extraCommands": ["true"]}}, "extraCommands need builder: Docker"),
         ("spec.storage", {"docker": {"dependencyLock": {}}}, "exactly one of inline and configMap"),
         ("spec.storage", {"docker": {"files": [{"path": "/tmp/a", "configMap": FILE}]}}, "must not be under"),
+        ("spec.storage", {"docker": {"files": [{"path": "/etc/hosts", "configMap": FILE}]}}, "every pod has its own"),
         ("spec.runner", {"volumes": [{"name": "tmp", "emptyDir": {}}]}, "volumes of the operator's"),
         ("spec.runner", {"volumeMounts": [{"name": "a", "mountPath": "/a"}]}, "must name one of the volumes"),
         *(

@@ -164,7 +164,11 @@ class ImageFile(Model):
                 "!['/opt/flow-operator', '/tmp', '/hooks', '/dev', '/proc', '/sys'].exists(each,"
                 " self.path == each || self.path.startsWith(each + '/'))",
                 "path must not be under /opt/flow-operator, /tmp, /hooks, /dev, /proc or /sys",
-            )
+            ),
+            rule(
+                "!(self.path in ['/etc/hosts', '/etc/hostname', '/etc/resolv.conf'])",
+                "path must not be /etc/hosts, /etc/hostname or /etc/resolv.conf: every pod has its own",
+            ),
         )
     )
 

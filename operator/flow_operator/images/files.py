@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 # Where a file would replace what flow-operator puts there.
 _OURS = (DEPS_DIR, LIB_DIR)
+_POD_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")  # the kubelet writes them for each pod
 # Where a file would never be seen: the pods mount something of their own there.
-_MOUNTED = ("/dev", "/proc", "/sys", "/tmp", HOOKS_DIR)  # noqa: S108 - a place in images
+_MOUNTED = ("/dev", "/proc", "/sys", "/tmp", HOOKS_DIR, *_POD_FILES)  # noqa: S108 - a place in images
 
 
 def checked_files(files: Iterable[BuildFile]) -> tuple[BuildFile, ...]:
@@ -83,9 +84,9 @@ def _check_path(path: str) -> None:
         raise BadRequestError(f"{path!r} is not an absolute path of a file.")
     if _under(path, _OURS):
         raise BadRequestError(f"{path} is where flow-operator keeps packages.", remedy="Choose another place for it.")
-    if _under(path, _MOUNTED):
+    if covered := [place for place in _MOUNTED if _under(path, (place,))]:
         raise BadRequestError(
-            f"{path} would not be seen: pods have something of their own in /{PurePosixPath(path).parts[1]}.",
+            f"{path} would not be seen: pods have something of their own at {covered[0]}.",
             remedy="Choose another place for it.",
         )
 

@@ -90,6 +90,9 @@ def test_a_file_over_the_flows_own(build: Build, source: Path, a_file: Any) -> N
         ("/tmp/x", "would not be seen"),
         ("/proc/x", "would not be seen"),
         ("/hooks/x", "would not be seen"),
+        ("/etc/hosts", "something of their own at /etc/hosts"),
+        ("/etc/resolv.conf", "would not be seen"),
+        ("/etc/hostname", "would not be seen"),
     ],
 )
 def test_places_a_file_cannot_have(build: Build, a_file: Any, path: str, words: str) -> None:
