@@ -13,7 +13,7 @@ import yaml
 
 from flow_operator.api import labels
 from flow_operator.api.flow_deployment import parse_spec
-from flow_operator.deploy import source
+from flow_operator.deploy import pack, source
 from flow_operator.deploy.cli import loading
 from flow_operator.deploy.source import Declared, Wishes
 from flow_operator.deploy.written import as_yaml
@@ -268,6 +268,20 @@ def test_an_image_that_is_built_here_is_as_declared(tmp_path: Path) -> None:
     assert made["spec"]["flow"]["image"]["pullSecret"] == "mine"
     file.write_text("from flow_operator import flow, storage\n@flow(storage=storage.Docker())\ndef flow(): return 1\n")
     assert "builder" not in loading.describe(target).declared.arguments
+
+
+def test_a_dry_run_of_an_engines_build_is_refused_before_it(
+    kubectl_flow: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack, "build_image", lambda *_, **__: pytest.fail("built"))
+    file = tmp_path / "etl.py"
+    file.write_text(
+        "from flow_operator import flow, storage\n"
+        "@flow(storage=storage.Docker('r.example.com', builder='Docker'))\ndef flow(): return 1\n"
+    )
+    said = kubectl_flow("deploy", str(file), "--dry-run", "--build", "here")
+    assert said.code == 1
+    assert "an engine learns it when it pushes" in said.err
 
 
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:

@@ -148,6 +148,9 @@ def _build(target: Target, declared: Declared, wishes: Wishes, name: str, *, pus
         said = "An image that is built here must be pushed where the cluster finds it, and no registry is named."
         raise trouble.Trouble(said, "Name one with --registry-url.", trouble.USAGE)
     storage = Docker(**arguments)
+    if storage.builder == "Docker" and not push:
+        said = "The digest of this image cannot be told without pushing it: an engine learns it when it pushes."
+        raise trouble.Trouble(said, "Deploy it, without --dry-run; or leave it to the cluster: --build cluster.")
     location = source.location(target.path, target.attribute).rpartition(":")[0]
     report = pack.build_source(
         storage,
