@@ -189,6 +189,19 @@ def test_several_flows_of_one_image_are_deployed_one_by_one(server: ApiServer, b
     assert storage.image_name == name
 
 
+def test_other_flows_have_a_name_of_their_own_unless_one_was_given(builds: Builds) -> None:
+    storage = Docker("registry.example.com")
+    storage.add_flow(a_flow("One"))
+    storage.build()
+    assert storage.build().image_name == "one"
+    assert "imageName" not in storage.to_resource()["docker"]
+    storage.add_flow(a_flow("Two"))
+    both = storage.build().image_name
+    assert re.fullmatch(r"[0-9a-f-]{36}", both or "")
+    assert storage.build().image_name == both
+    assert pickle.loads(pickle.dumps(storage)).image_name is None
+
+
 def test_other_flows_have_a_tag_of_their_own_unless_one_was_given(builds: Builds) -> None:
     storage = Docker("registry.example.com", image_name="my-squares")
     flow = a_flow(storage=storage)

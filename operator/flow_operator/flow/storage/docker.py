@@ -102,8 +102,9 @@ class Docker(Storage):
                 remedy="Give one of them: a lock names everything already.",
             )
         self._live: dict[str, Flow] = {}
+        self._made_name: str | None = None
         self._made_tag: str | None = None
-        self._tagged: frozenset[str] = frozenset()  # the flows it was made for
+        self._named: frozenset[str] = frozenset()  # the flows they were made for
         self._default_base = base_image is None
         self._report: BuildReport | None = None
         self._built: frozenset[str] = frozenset()
@@ -170,11 +171,12 @@ class Docker(Storage):
         self._report, self._built, self._pushed = None, frozenset(), False
         self.add_attached()
         self.live_flows()
-        name = self.image_name or (slug(next(iter(self._flows))) if len(self._flows) == 1 else str(uuid.uuid4()))
-        # The same flows keep their tag, or building them again would send a manifest; others get one of their own, or
-        # the image of the first would be left without a name.
-        kept = self._made_tag if self._tagged == frozenset(self._flows) else None
-        tag = self._given_tag() or kept or slug(datetime.now(UTC).isoformat())
+        # The same flows keep name and tag, or building them again would send a manifest; others get their own, or the
+        # image of the first would be left without a name.
+        kept = self._named == frozenset(self._flows)
+        made = slug(next(iter(self._flows))) if len(self._flows) == 1 else str(uuid.uuid4())
+        name = self._given_name() or (kept and self._made_name) or made
+        tag = self._given_tag() or (kept and self._made_tag) or slug(datetime.now(UTC).isoformat())
         if not self.registry_url:
             warnings.warn(
                 "without registry_url the image stays in the local Docker engine, where no cluster finds it",
@@ -182,10 +184,12 @@ class Docker(Storage):
                 stacklevel=2,
             )
         report: BuildReport = hand("pack").build(self, repository=self.repository(name), tag=tag, push=push)
-        self.image_name, self._report = name, report
+        self._report = report
+        if not self._given_name():
+            self.image_name = self._made_name = name
         if not self._given_tag():
             self.image_tag = self._made_tag = tag
-            self._tagged = frozenset(self._flows)
+        self._named = frozenset(self._flows)
         self._built, self._pushed = frozenset(self._flows), push and bool(self.registry_url) and "@" in report["image"]
         return self
 
@@ -228,7 +232,7 @@ class Docker(Storage):
             "registryURL": self.registry_url,
             "baseImage": None if self._default_base else self.base_image,
             "pythonDependencies": list(self.python_dependencies),
-            "imageName": self.image_name,
+            "imageName": self._given_name(),
             "imageTag": self._given_tag(),
             "envVars": {name: value for name, value in self.env_vars.items() if (name, value) != default},
             "extraCommands": list(self.extra_commands),
@@ -262,6 +266,9 @@ class Docker(Storage):
                 remedy="Build it with storage.build() first, then deploy with build=False.",
             )
         return {"image": {"reference": self._report["image"], "location": self._flows[name]}}
+
+    def _given_name(self) -> str | None:
+        return None if self.image_name == self._made_name else self.image_name
 
     def _given_tag(self) -> str | None:
         return None if self.image_tag == self._made_tag else self.image_tag
@@ -301,9 +308,11 @@ class Docker(Storage):
         return {
             **super().__getstate__(),
             **unbuilt,
+            "image_name": self._given_name(),
             "image_tag": self._given_tag(),
+            "_made_name": None,
             "_made_tag": None,
-            "_tagged": frozenset(),
+            "_named": frozenset(),
         }
 
 
