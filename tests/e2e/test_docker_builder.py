@@ -11,22 +11,19 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from tests.support.cluster import (
     CONTEXT,
-    SYSTEM,
     Namespace,
     condition,
     deployment,
     eventually,
-    get_json,
     kubectl,
     reason,
     run,
 )
 from tests.support.engine import EngineFront
-from tests.support.local_operator import LocalOperator
+from tests.support.local_operator import LocalOperator, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,21 +54,12 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineFront]:
 def operator(
     engine: EngineFront, namespace: Namespace, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalOperator]:
-    maps = get_json("-n", SYSTEM, "configmaps")["items"]
-    (text,) = [each["data"]["settings.yaml"] for each in maps if "settings.yaml" in (each.get("data") or {})]
-    settings = {
-        **yaml.safe_load(text),
-        "leaderElection": {"enabled": False},
-        "caBundle": "",
-        "logFormat": "text",
-        "watchNamespaces": [namespace.name],
-        "labels": [LABEL],
-        "dockerEngine": {"url": engine.url, "tlsSecret": SECRET},
-    }
+    docker = {"url": engine.url, "tlsSecret": SECRET}
+    of_ours = settings(namespace.name, labels=[LABEL], dockerEngine=docker)
     folder = tmp_path_factory.mktemp("operator")
     kubeconfig = folder / "kubeconfig"
     kubeconfig.write_text(kubectl("config", "view", "--minify", "--flatten", f"--context={CONTEXT}", "-o", "json"))
-    local = LocalOperator(folder, kubeconfig, settings)
+    local = LocalOperator(folder, kubeconfig, of_ours)
     local.start()
     yield local
     local.stop()

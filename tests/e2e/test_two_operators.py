@@ -6,12 +6,10 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from tests.support import recorder
 from tests.support.api_proxy import ApiProxy
-from tests.support.cluster import SYSTEM, deployment, eventually, get_json
-from tests.support.local_operator import LocalOperator
+from tests.support.cluster import deployment, eventually
+from tests.support.local_operator import LocalOperator, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,14 +25,6 @@ def minutely(name: str, **more: Any) -> Manifest:
     return deployment(name, FLOW, schedule={"cron": ["* * * * *"], "concurrencyPolicy": "Allow", **more})
 
 
-def settings() -> dict[str, Any]:
-    """Return those of the installed operator, for one that does not wait for its Lease."""
-    maps = get_json("-n", SYSTEM, "configmaps")["items"]
-    (text,) = [each["data"]["settings.yaml"] for each in maps if "settings.yaml" in (each.get("data") or {})]
-    found: dict[str, Any] = yaml.safe_load(text)
-    return {**found, "leaderElection": {"enabled": False}, "caBundle": "", "logFormat": "text"}
-
-
 def test_no_tick_is_started_twice(namespace: Namespace, tmp_path: Path) -> None:
     namespace.apply(*(minutely(name, suspend=True) for name in NAMES))
     for name in NAMES:
@@ -44,8 +34,7 @@ def test_no_tick_is_started_twice(namespace: Namespace, tmp_path: Path) -> None:
         return [each for each in namespace.list("flowruns") if each.get("status", {}).get("phase") == "Succeeded"]
 
     with ApiProxy(lambda _write: None) as proxy:
-        local = {**settings(), "watchNamespaces": [namespace.name]}
-        second = LocalOperator(tmp_path, proxy.kubeconfig(tmp_path / "kubeconfig"), local)
+        second = LocalOperator(tmp_path, proxy.kubeconfig(tmp_path / "kubeconfig"), settings(namespace.name))
         second.start()
         try:
             time.sleep(HEAD_START)

@@ -9,10 +9,20 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from tests.support.cluster import ROOT
+import yaml
+
+from tests.support.cluster import ROOT, SYSTEM, get_json
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def settings(namespace: str, **changed: Any) -> dict[str, Any]:
+    """Return the installed operator's settings, for one here that serves a namespace without an election."""
+    maps = get_json("-n", SYSTEM, "configmaps")["items"]
+    (text,) = [each["data"]["settings.yaml"] for each in maps if "settings.yaml" in (each.get("data") or {})]
+    alone = {"leaderElection": {"enabled": False}, "caBundle": "", "logFormat": "text", "watchNamespaces": [namespace]}
+    return {**yaml.safe_load(text), **alone, **changed}
 
 
 class LocalOperator:
