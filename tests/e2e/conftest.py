@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
+# Begun first where modules run side by side: the last one should not be a long one.
+LONG = ("test_crash", "test_deletion", "test_examples", "test_tutorial", "test_life", "test_two_operators", "test_builds")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "/e2e/" in str(item.path):
             item.add_marker(pytest.mark.e2e)
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
 @pytest.fixture(scope="session")
