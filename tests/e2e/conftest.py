@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
 # Begun first where modules run side by side: the last one should not be a long one.
-LONG = ("test_crash", "test_deletion", "test_examples", "test_tutorial", "test_life", "test_two_operators", "test_builds")
+LONG = ("test_crash", "test_deletion", "test_examples", "test_tutorial", "test_life", "test_two_operators")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
