@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dask
 import distributed
+from distributed.comm import get_address_host_port
 
 from flow_operator.runner.dialling import answers
 from flow_operator.runner.errors import RunFailed
@@ -93,6 +94,7 @@ def connected(
     scheduler: Scheduler | None = None,
 ) -> Iterator[Cluster]:
     """Connect the default client, wait for the first worker of a cluster that promises one, and note who works."""
+    _check(address)
     start = time.monotonic()
     timeout = float(spec.get("connectTimeoutSeconds", CONNECT_TIMEOUT))
     print(f"flow-operator: connecting to {address}", flush=True)
@@ -112,6 +114,16 @@ def connected(
                     report["workersSeen"] = seen
     finally:
         report["stages"].setdefault("connect", round(time.monotonic() - start, 3))
+
+
+def _check(address: Any) -> None:
+    """Raise RunFailed if nobody could be at an address."""
+    try:
+        _, port = get_address_host_port(address, strict=True)
+    except (TypeError, ValueError) as error:
+        raise RunFailed("BadExecutor", f"executor Dask: address {address!r}: {error}") from error
+    if not 0 < port < 2**16:
+        raise RunFailed("BadExecutor", f"executor Dask: address {address!r}: there is no port {port}")
 
 
 def _client(

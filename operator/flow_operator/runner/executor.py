@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from flow_operator.flow.executors import EXECUTORS
@@ -36,11 +36,14 @@ def session(
         with connected(address, kwargs, spec, run, report, scheduler) as cluster:
             yield cluster
         return
-    try:
-        executor = EXECUTORS[spec["kind"]](**kwargs)
-    except (TypeError, ValueError) as error:
-        raise RunFailed("BadExecutor", f"executor {spec['kind']}: {error}") from error
-    with executor.session():
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(EXECUTORS[spec["kind"]](**kwargs).session())
+        except Exception as error:
+            if not kwargs and not isinstance(error, (TypeError, ValueError)):
+                raise
+            # A cluster in this pod has many ways to say that it does not like its arguments.
+            raise RunFailed("BadExecutor", f"executor {spec['kind']}: {error}") from error
         yield Session()
 
 

@@ -14,8 +14,10 @@ import distributed
 import pytest
 
 from flow_operator.api.wire import RunReport
+from flow_operator.flow.executors import EXECUTORS
 from flow_operator.runner.cluster import Cluster, connected
 from flow_operator.runner.errors import RunFailed
+from flow_operator.runner.executor import session
 
 from .conftest import Pod, ended, eventually
 
@@ -172,6 +174,67 @@ def test_no_workers() -> None:
 
 def test_wrong_client_arguments(cluster: Any) -> None:
     assert _refusal(_spec(cluster.scheduler_address), speed="high") == "BadExecutor"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "nonsense",
+        "tcp://nonsense",
+        "tcp://",
+        "scheduler:8786x",
+        "tcp://h:99999",
+        "http://127.0.0.1:8786",
+        5,
+        "inproc://x",
+    ],
+)
+def test_a_wrong_address_is_named(address: Any) -> None:
+    report: RunReport = {"stages": {}}
+    spec: ExecutorSpec = {"kind": "Dask", "kwargs": {"address": address}}
+    with pytest.raises(RunFailed, match=f"address {address!r}") as caught, session(spec, RUN, report):
+        pass
+    assert caught.value.reason == "BadExecutor"
+
+
+@pytest.mark.parametrize(
+    ("kind", "kwargs"),
+    [
+        ("LocalDask", {"scheduler": "bogus"}),
+        ("LocalDask", {"num_workers": "4"}),
+        ("LocalDask", {"bogus": 1}),
+        ("Local", {"a": 1}),
+    ],
+)
+def test_wrong_arguments_are_no_crash(kind: Any, kwargs: dict[str, Any]) -> None:
+    spec: ExecutorSpec = {"kind": kind, "kwargs": kwargs}
+    with pytest.raises(RunFailed, match=f"executor {kind}") as caught, session(spec, RUN, {"stages": {}}):
+        pass
+    assert caught.value.reason == "BadExecutor"
+
+
+def test_what_a_cluster_of_the_pod_says_to_its_arguments_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unwilling:  # a real one would leave half a cluster in this process
+        def __init__(self, **_: Any) -> None: ...
+
+        @contextlib.contextmanager
+        def session(self) -> Iterator[None]:
+            raise RuntimeError("Nanny failed to start.")
+            yield
+
+    monkeypatch.setitem(EXECUTORS, "Dask", Unwilling)
+    spec: ExecutorSpec = {"kind": "Dask", "kwargs": {"bogus": 1}}
+    with pytest.raises(RunFailed, match="executor Dask: Nanny") as caught, session(spec, RUN, {"stages": {}}):
+        pass
+    assert caught.value.reason == "BadExecutor"
+    with pytest.raises(RuntimeError), session({"kind": "Dask"}, RUN, {"stages": {}}):
+        pass
+
+
+def test_what_a_flow_raises_is_not_blamed_on_its_executor() -> None:
+    spec: ExecutorSpec = {"kind": "LocalDask", "kwargs": {"num_workers": 1}}
+    with pytest.raises(ValueError, match="the flow's own"), session(spec, RUN, {"stages": {}}):
+        raise ValueError("the flow's own")
 
 
 def test_errors_of_the_flow_are_not_blamed_on_the_scheduler(cluster: Any) -> None:
