@@ -110,14 +110,15 @@ CASES: dict[str, Callable[[], list[Manifest]]] = {
         }
     ),
     "run-dask-with-specs-of-jobs": lambda: children_of_run(
+        storage={"bytes": {}},
         environment={
             "daskKubernetes": {
                 "minWorkers": 1,
                 "maxWorkers": 1,
-                "workerSpec": {**CUSTOM, "restartPolicy": "Never"},
+                "workerSpec": {**CUSTOM, "restartPolicy": "Never", "volumes": [{"name": "code", "emptyDir": {}}]},
                 "schedulerSpec": {**CUSTOM, "restartPolicy": "OnFailure"},
             }
-        }
+        },
     ),
     "run-dask-with-specs": lambda: children_of_run(
         environment={

@@ -96,6 +96,10 @@ def _filled(wanted: Manifest | None, default: Manifest, pinned: Pinned) -> Manif
     containers: list[Manifest] = spec.get("containers") or [{}]
     first = containers[0]
     volumes, mounts = code_mount(pinned)
+    volumes, mounts = patching.renamed(
+        [{"name": "tmp", "emptyDir": {}}, *volumes],
+        [{"name": "tmp", "mountPath": "/tmp"}, *mounts],  # noqa: S108
+    )
     ours = pods.environment({**pods.HOME, **pinned.tick_variables})
     filled = {
         **{key: value for key, value in default.items() if value is not None},
@@ -108,10 +112,7 @@ def _filled(wanted: Manifest | None, default: Manifest, pinned: Pinned) -> Manif
         "env": patching.variables(
             patching.variables(first.get("env"), pinned.runner.get("env", ())), [*ours, *default.get("env", ())]
         ),
-        "volumeMounts": patching.mounts(
-            first.get("volumeMounts"),
-            [{"name": "tmp", "mountPath": "/tmp"}, *mounts],  # noqa: S108
-        ),
+        "volumeMounts": patching.mounts(first.get("volumeMounts"), mounts),
     }
     secrets = patching.pull_secrets(spec.get("imagePullSecrets"), pinned.pull_secrets)
     return {
@@ -124,5 +125,5 @@ def _filled(wanted: Manifest | None, default: Manifest, pinned: Pinned) -> Manif
         **spec,
         **({"imagePullSecrets": secrets} if secrets else {}),
         "containers": [filled, *containers[1:]],
-        "volumes": patching.volumes(spec.get("volumes"), [{"name": "tmp", "emptyDir": {}}, *volumes]),
+        "volumes": patching.volumes(spec.get("volumes"), volumes),
     }

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from .types import Manifest
 
 API_VERSION = "batch/v1"
-# Names that no user's own volume has by chance.
-_VOLUMES = {"tmp": "flow-operator-tmp", "hooks": "flow-operator-hooks", "code": "flow-operator-code"}
 _OVER = ("Complete", "Failed")
 # A Job's own defaults would run the flow seven times, though a FlowRun's budgets say how often it is tried, and make
 # the next pod while the one before it still has its grace.
@@ -73,7 +71,7 @@ def _template(run: Manifest, pinned: Pinned, attempt: int, own: Manifest) -> Man
 
 def _pod_spec(run: Manifest, pinned: Pinned, attempt: int, own: Manifest) -> Manifest:
     env = pods.environment({key: each for key, each in variables(run, pinned, attempt).items() if key not in pods.HOME})
-    volumes, mounts = _renamed(*code_mount(pinned))
+    volumes, mounts = patching.renamed(*code_mount(pinned))
     env = [*patching.variables(pinned.runner.get("env"), env)]
     first, *others = ({**each, "env": patching.variables(each.get("env"), env)} for each in own["containers"])
     main = {
@@ -113,18 +111,14 @@ def _pod_spec(run: Manifest, pinned: Pinned, attempt: int, own: Manifest) -> Man
 def _callbacks(main: Manifest, pinned: Pinned, mounts: list[Manifest]) -> tuple[list[Manifest], list[Manifest]]:
     """Return the container of the callbacks and its volumes; the flow's own container is given their folder."""
     made = hooks_container(pinned, [*pods.environment(pods.HOME), *main["env"]], [])
-    (_, made["volumeMounts"]) = _renamed([], made["volumeMounts"])
+    (_, made["volumeMounts"]) = patching.renamed([], made["volumeMounts"])
     made["volumeMounts"] = [*made["volumeMounts"], *mounts]
     # One user, or they could not share files; where the pod names it, both have it already.
     same = {key: each for key, each in (main.get("securityContext") or {}).items() if key.startswith("runAs")}
     made["securityContext"] = {**made["securityContext"], **same}
-    (shared,) = [each for each in made["volumeMounts"] if each["name"] == _VOLUMES["hooks"]]
+    (shared,) = [each for each in made["volumeMounts"] if each["name"] == patching.VOLUMES["hooks"]]
     main["volumeMounts"] = [*main["volumeMounts"], shared]
-    return [made], [{"name": _VOLUMES[each], "emptyDir": {}} for each in ("tmp", "hooks")]
-
-
-def _renamed(volumes: list[Manifest], mounts: list[Manifest]) -> tuple[list[Manifest], list[Manifest]]:
-    return tuple([{**each, "name": _VOLUMES[each["name"]]} for each in part] for part in (volumes, mounts))  # type: ignore[return-value]
+    return [made], [{"name": patching.VOLUMES[each], "emptyDir": {}} for each in ("tmp", "hooks")]
 
 
 def rehearsal(job: Manifest) -> Manifest:

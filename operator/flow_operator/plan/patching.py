@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
     from .types import Manifest
 
+# Names that no user's own volume has by chance.
+VOLUMES = {"tmp": "flow-operator-tmp", "hooks": "flow-operator-hooks", "code": "flow-operator-code"}
+
 
 def variables(own: Iterable[Manifest] | None, ours: Iterable[Manifest]) -> list[Manifest]:
     """Return the user's environment variables, then ours; of one name ours takes effect."""
@@ -23,6 +26,11 @@ def mounts(own: Iterable[Manifest] | None, ours: Iterable[Manifest]) -> list[Man
 def volumes(own: Iterable[Manifest] | None, ours: Iterable[Manifest]) -> list[Manifest]:
     """Return our volumes, then the user's; of one name the user's counts."""
     return _joined(ours, own, "name")
+
+
+def renamed(volumes: list[Manifest], mounts: list[Manifest]) -> tuple[list[Manifest], list[Manifest]]:
+    """Return volumes and mounts of ours under the names that they have in a user's pod."""
+    return tuple([{**each, "name": VOLUMES[each["name"]]} for each in part] for part in (volumes, mounts))  # type: ignore[return-value]
 
 
 def pull_secrets(own: Iterable[Manifest] | None, names: Iterable[str]) -> list[Manifest]:

@@ -32,10 +32,12 @@ OWN: Manifest = {
 }
 
 
-def of(spec: Manifest | None) -> pinned.Pinned:
+def of(spec: Manifest | None, **more: Any) -> pinned.Pinned:
     """Return a run whose scheduler and workers are made from a spec."""
     environment = {"daskKubernetes": {"schedulerSpec": spec, "workerSpec": spec, "privateRegistry": "private"}}
-    deployment = m.a_ready_deployment(environment={**environment}, runner={"env": [{"name": "B", "value": "2"}]})
+    deployment = m.a_ready_deployment(
+        environment={**environment}, runner={"env": [{"name": "B", "value": "2"}]}, **more
+    )
     from flow_operator.api.flow_run import FlowRunSpec
 
     return pinned.read(pinned.pin(deployment, FlowRunSpec.model_validate(m.a_run()["spec"]), m.settings()))
@@ -52,7 +54,19 @@ def test_image_is_replaced_variables_are_appended_and_the_rest_is_the_users() ->
         assert patched["nodeSelector"] == {"disk": "fast"}
         assert patched["serviceAccountName"] == "mine"
         assert patched["imagePullSecrets"] == [{"name": "own"}, {"name": "private"}]
-        assert [each["name"] for each in patched["volumes"]] == ["tmp", "scratch"]
+        assert [each["name"] for each in patched["volumes"]] == ["flow-operator-tmp", "scratch"]
+
+
+def test_a_volume_of_the_users_takes_the_place_of_none_of_ours() -> None:
+    own = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in ("tmp", "code")]
+    mounted = [{"name": "tmp", "mountPath": "/scratch"}]
+    patched = worker_spec(
+        of({"containers": [{"volumeMounts": mounted}], "volumes": own}, storage={"bytes": {}}), m.settings()
+    )
+    ours = {"flow-operator-tmp": "/tmp", "flow-operator-code": "/flows"}
+    assert [each["name"] for each in patched["volumes"]] == [*ours, "tmp", "code"]
+    mounts = {each["name"]: each["mountPath"] for each in patched["containers"][0]["volumeMounts"]}
+    assert mounts == {**ours, "tmp": "/scratch"}
 
 
 def test_of_one_name_the_platforms_variable_takes_effect() -> None:
@@ -93,7 +107,7 @@ def test_missing_keys_are_made() -> None:
         patched = worker_spec(of(empty), m.settings())
         assert patched["containers"][0]["name"] == "worker"
         assert patched["containers"][0]["args"]
-        assert patched["volumes"] == [{"name": "tmp", "emptyDir": {}}]
+        assert patched["volumes"] == [{"name": "flow-operator-tmp", "emptyDir": {}}]
 
 
 def test_whose_counts() -> None:
