@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from ..api import wire
-from ..api.flow_deployment import Environment
+from ..api.flow_deployment import Environment, FlowFactsStatus
+from ..api.model import Model, Text
 from . import diagnosis
 
 if TYPE_CHECKING:
     from ..api.flow_deployment import Diagnosis, FlowDeploymentSpec
+
+
+class _Parameter(Model):
+    name: Text
+
+
+class _Told(FlowFactsStatus):
+    """Facts as a check tells them."""
+
+    parameters: list[_Parameter] = Field(default_factory=list, max_length=64)  # type: ignore[assignment] # narrower
+    environment: dict[str, Any] | None = None  # type: ignore[assignment] # looked at by itself
+    packed_environment: str | None = None
 
 
 class Unusable(Exception):
@@ -26,8 +39,9 @@ def facts(told: dict[str, Any], spec: FlowDeploymentSpec) -> dict[str, Any]:
     """Return the facts of a flow as status keeps them.
 
     Raises:
-        Unusable: its environment is not one that could have been written in the resource.
+        Unusable: status cannot keep them, or its environment could not have been written in the resource.
     """
+    _fit_into_status(told)
     found = {key: each for key, each in told.items() if key != "packedEnvironment"}
     if packed := told.get("packedEnvironment"):
         try:
@@ -37,6 +51,21 @@ def facts(told: dict[str, Any], spec: FlowDeploymentSpec) -> dict[str, Any]:
     if not (spec.environment and spec.environment.kind):  # else the flow is not asked
         _check(found, spec)
     return found
+
+
+def _fit_into_status(told: dict[str, Any]) -> None:
+    try:
+        _Told.model_validate(told)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise Unusable(
+            diagnosis.diagnosis(
+                "FlowInvalid",
+                f"What the flow says of itself cannot be kept: {place}: {first['msg']}.",
+                "Change that of the flow; if its module writes to the termination message, let it not.",
+            )
+        ) from None
 
 
 def _check(found: dict[str, Any], spec: FlowDeploymentSpec) -> None:

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import conditions as words
 from ..api.flow_deployment import Diagnosis, FlowDeploymentSpec, parse_spec
-from . import build, declared, diagnosis, eligible, healing, materials, names, pods, schedule, turns
+from . import build, declared, diagnosis, eligible, healing, materials, names, pods, reports, schedule, turns
 from .conditions import Conditions, announcements
 from .inputs import Inputs, inputs_of
 from .times import duration, seconds_since, stamp
 from .types import Manifest, ObservedDeployment, Plan, Ref
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
+    from ..api import wire
     from ..api.settings import Settings
 
 # Seconds until a child that the API server refused is wished for again.
@@ -350,7 +352,7 @@ def _build_failed(case: Case, pod: Manifest, terminated: dict[str, Any], report:
     return case.stuck(words.BUILT, why)
 
 
-def _why(case: Case, pod: Manifest, container: str, terminated: dict[str, Any], report: dict[str, Any]) -> Diagnosis:
+def _why(case: Case, pod: Manifest, container: str, terminated: dict[str, Any], report: Mapping[str, Any]) -> Diagnosis:
     if "reason" in report:
         return diagnosis.diagnosis(
             report["reason"], report.get("message", ""), report.get("remedy", "") or "See its log."
@@ -414,17 +416,17 @@ def flow_is_verified(case: Case) -> bool:
         return case.stuck(words.VERIFIED, why)
     if terminated is None:
         return case.working(words.VERIFIED, "Verifying", f"Pod {pod['metadata']['name']} loads the flow.")
-    report = read_report(terminated)
-    if report is None or "flow" not in report:
-        return _check_failed(case, pod, terminated, report or {})
+    report = reports.of_check(terminated.get("message"))
+    if "flow" not in report:
+        return _check_failed(case, pod, terminated, report)
     try:
-        case.status["flow"] = declared.facts(report["flow"], case.spec)
+        case.status["flow"] = declared.facts({**report["flow"]}, case.spec)
     except declared.Unusable as unusable:
         return case.stuck(words.VERIFIED, unusable.why)
     return False
 
 
-def _check_failed(case: Case, pod: Manifest, terminated: dict[str, Any], report: dict[str, Any]) -> bool:
+def _check_failed(case: Case, pod: Manifest, terminated: dict[str, Any], report: wire.CheckReport) -> bool:
     why = _why(case, pod, "check", terminated, report)
     outside, attempt = healing.sees_more_than_its_image(case.spec), case.status["build"]["attempt"]
     _try_again(case, pod, terminated, healing.pause_after_check(why.reason, report, attempt, outside=outside))

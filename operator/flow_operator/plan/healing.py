@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..api.flow_deployment import FlowDeploymentSpec
 
 # Back-off of what may pass by itself: 10 s, 20 s, … 5 min; of what somebody has to mend first: 30 s, 60 s, … 10 min.
@@ -37,7 +39,7 @@ def pause_after_build(reason: str, report: dict[str, Any], attempt: int) -> floa
     return pause(attempt, transient=transient)
 
 
-def pause_after_check(reason: str, report: dict[str, Any], attempt: int, *, outside: bool) -> float | None:
+def pause_after_check(reason: str, report: Mapping[str, Any], attempt: int, *, outside: bool) -> float | None:
     """Return the seconds until a failed check is tried again; `outside`: it saw more than its image."""
     if not report.get("reason"):
         return pause(attempt, transient=reason not in LIMITS)

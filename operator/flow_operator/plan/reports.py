@@ -1,7 +1,7 @@
-"""What the containers of a run left in their termination messages: anybody in them may have written it.
+"""What users' containers left in their termination messages: anybody in them may have written it.
 
 A field that is not as `api/wire.py` says is not there: else one word of a user's own would be refused with the whole
-status, for ever, and the run would never end.
+status, for ever, and nothing would ever come of it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from typing import TYPE_CHECKING, Any, TypeGuard, get_args
+from typing import TYPE_CHECKING, Any, TypeGuard, cast, get_args
 
 from ..api import wire
 from .times import parse
@@ -60,6 +60,21 @@ def of_hooks(message: str | None) -> list[wire.HookReceipt]:
     """Return the receipts of callbacks, one of each at most."""
     receipts = (_receipt(each) for each in _listed(_document(message).get("hooks")))
     return list({each["name"]: each for each in receipts if each}.values())
+
+
+def of_check(message: str | None) -> wire.CheckReport:
+    """Return what a check said: facts, which are still to be looked at, or a reason."""
+    said = _document(message)
+    report: wire.CheckReport = {}
+    if isinstance(facts := said.get("flow"), dict):
+        report["flow"] = cast("wire.FlowFacts", facts)
+    if isinstance(reason := said.get("reason"), str) and _REASON.fullmatch(reason):
+        report["reason"] = reason
+        report["message"] = str(said.get("message") or "")
+        report["remedy"] = _text(said.get("remedy"))
+    if error := _error(said.get("error")):
+        report["error"] = error
+    return report
 
 
 def _document(message: str | None) -> dict[str, Any]:

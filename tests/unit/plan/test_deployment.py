@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from flow_operator.api.flow_deployment import FlowDeploymentStatus
 from flow_operator.plan import deployment as deployment_plan
 from flow_operator.plan.types import ObservedDeployment, Plan
 from tests.support import makers as m
@@ -522,3 +523,27 @@ def test_a_pickle_that_is_no_base64_is_said() -> None:
     plan = decide(m.a_deployment(flow=flow, storage={"bytes": {}}))
     assert plan.status is not None
     assert "spec.flow.pickle.data is not base64" in plan.status["diagnosis"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ('{"reason": 7}', "Killed"),
+        ('{"reason": "no good!", "message": "x"}', "Killed"),
+        ('{"reason": "ImportFailed", "message": 5, "remedy": ["x"], "error": "e"}', "ImportFailed"),
+        ('{"flow": 5}', "Killed"),
+        ('{"flow": {"name": 5}}', "FlowInvalid"),
+        ('{"flow": {"parameters": [{"required": true}]}}', "FlowInvalid"),
+        ('{"flow": {"parameters": 5}}', "FlowInvalid"),
+        ('{"flow": {"callbacks": ["on_fire"]}}', "FlowInvalid"),
+        ('{"flow": {"packedEnvironment": 5}}', "FlowInvalid"),
+        (json.dumps({"flow": {**FACTS, "parameters": [{"name": f"p{each}"} for each in range(65)]}}), "FlowInvalid"),
+    ],
+    ids=lambda each: each[:40],
+)
+def test_last_words_of_a_check_that_are_not_its_own_stop_nothing(words: str, told: str) -> None:
+    deployment, _, plan = built()
+    check = m.ended(pod_of(plan), "check", code=1, message=words)
+    done = decide(deployment, ObservedDeployment(checks=(check,)))
+    assert reason(done, "Verified") == told
+    FlowDeploymentStatus.model_validate(done.status)
