@@ -227,9 +227,10 @@ def _hold(case: Case, lost: Diagnosis, left: float) -> bool:
 def node_lost(pod: Manifest) -> Diagnosis:
     """Return why nobody knows what became of a pod."""
     node = pod["spec"].get("nodeName", "of the pod")
+    known = "the flow may still run there" if fence.may_run(pod) else "what its flow came to is not known"
     return diagnosis.diagnosis(
         "NodeLost",
-        f"Node {node} does not report the end of pod {pod['metadata']['name']}; the flow may still run there.",
+        f"Node {node} does not report the end of pod {pod['metadata']['name']}; {known}.",
         "See kubectl get nodes; once the node is back or removed, create another FlowRun.",
     )
 

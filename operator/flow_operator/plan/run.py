@@ -476,6 +476,8 @@ def _node_is_lost(case: Case, pod: Manifest) -> bool:
     left = fence.patience_left(pod, case.now)
     if left is None:
         return True
+    if not case.seen.job and not fence.may_run(pod):  # its end is confirmed; what its node has said may be on the way
+        left = min(left, fence.unconfirmed(pod, case.now))
     if left > 0:
         case.look_again(left)
         return True

@@ -227,6 +227,19 @@ class TestTheDoor:
         assert over.status["phase"] == "Cancelled"
         assert "the flow may still run there" in over.status["diagnosis"]["message"]
 
+    def test_a_pod_whose_end_is_confirmed_is_not_waited_for_though_a_finalizer_holds_it(self) -> None:
+        run, pod = running(HOOKED, infrastructureBackoffLimit=0)
+        forced = dying(pod, grace=0)
+        grace = pod["spec"]["terminationGracePeriodSeconds"]
+        early = decide(run, seen(forced))
+        assert (early.status, early.again_after) == (None, grace + fence.FORCED_PATIENCE - 5), "its node may tell yet"
+        collected = {**forced, "status": {**forced["status"], "phase": "Failed"}}  # the pod garbage collector
+        told = decide(run, seen(collected)).status
+        assert told is not None
+        assert told["ending"]["reason"] == "NodeLost"
+        assert "what its flow came to is not known" in told["ending"]["message"]
+        assert told["hooks"][0]["state"] == "Pending", "and on_exit is run elsewhere"
+
     def test_a_pod_of_an_earlier_attempt_holds_the_end_too(self) -> None:
         run, pod = running()
         other = {**pod, "metadata": {**pod["metadata"], "name": "squares-1-11111111-0"}}
