@@ -131,13 +131,13 @@ class Cluster(World):
         self.kube.put({**job, "made": job.get("made", 0) + 1})
 
 
+# A Job itself makes its next pod at once beside one that was deleted by force (docs/weaknesses.md).
+HAPPENS = sorted(EVENTS.keys() - {"force"})
 MAIN = {"spec": {"containers": [{"name": "main"}]}}  # as the events call it
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    events=st.lists(st.tuples(st.sampled_from(sorted(EVENTS)), st.sampled_from([0.0, 3.0, 25.0, 100.0])), max_size=14)
-)
+@given(events=st.lists(st.tuples(st.sampled_from(HAPPENS), st.sampled_from([0.0, 3.0, 25.0, 100.0])), max_size=14))
 def test_whatever_happens_a_run_in_jobs_ends_and_never_has_two_runners(events: list[tuple[str, float]]) -> None:
     async def life() -> None:
         environment = m.a_job_environment(template=MAIN, backoffLimit=1)
