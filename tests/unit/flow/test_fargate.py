@@ -202,7 +202,9 @@ class FakeEcs:
         self.naps: list[float] = []
         self.did: list[str] = []
         self.stop_after = stop_after
-        self.stop_error: EnvironmentFailed | None = None
+        self.stop_errors: list[EnvironmentFailed] = []
+        self.run_error: BaseException | None = None
+        self.looked = 0
 
     def wait(self, seconds: float) -> bool:
         self.naps.append(seconds)
@@ -210,10 +212,13 @@ class FakeEcs:
 
     def tasks_of(self, cluster: str | None, started_by: str) -> list[dict[str, Any]]:
         assert (cluster, started_by) == ("flows", UID)
+        self.looked += 1
         return self.there
 
     def run(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self.did.append("run")
+        if self.run_error:
+            raise self.run_error
         return a_task("PROVISIONING")
 
     def task(self, cluster: str | None, arn: str) -> dict[str, Any] | None:
@@ -225,8 +230,8 @@ class FakeEcs:
 
     def stop(self, cluster: str | None, arn: str, reason: str) -> None:
         self.did.append(f"stop {arn}: {reason}")
-        if self.stop_error:
-            raise self.stop_error
+        if self.stop_errors:
+            raise self.stop_errors.pop(0)
 
 
 def a_task(status: str, arn: str = "arn:task", attempt: int = 2, **more: Any) -> dict[str, Any]:
@@ -313,9 +318,58 @@ def test_whoever_stops_the_driver_stops_the_task_and_waits_for_it() -> None:
 
 def test_a_task_that_cannot_be_stopped_is_named() -> None:
     ecs = FakeEcs(a_task("RUNNING"), stop_after=2)
-    ecs.stop_error = EnvironmentFailed("AwsRefused", "not allowed")
+    ecs.stop_errors = [EnvironmentFailed("AwsRefused", "not allowed")]
     with pytest.raises(KeyboardInterrupt, match="task arn:task may still run: not allowed"):
         drive(ecs)
+
+
+def test_a_stop_that_aws_puts_off_is_asked_for_again() -> None:
+    away = Passing("AwsUnreachable", "throttled")
+    ecs = FakeEcs(a_task("RUNNING"), ended(143), stop_after=1)
+    ecs.stop_errors = [away, away]
+    with pytest.raises(KeyboardInterrupt, match="task arn:task has ended"):
+        drive(ecs)
+    assert [each.partition(":")[0] for each in ecs.did] == ["run", *["stop arn"] * 3]
+
+
+def test_a_stop_that_aws_never_hears_leaves_a_task_that_is_named() -> None:
+    ecs = FakeEcs(a_task("RUNNING"), stop_after=1)
+    ecs.stop_errors = [Passing("AwsUnreachable", "throttled")] * 999
+    with pytest.raises(KeyboardInterrupt, match="task arn:task may still run: throttled"):
+        drive(ecs)
+    assert sum(ecs.naps) > 180
+
+
+class Unheard(FakeEcs):
+    """An ECS that starts a task without a word, and lists it late."""
+
+    def __init__(self, error: BaseException, *looks: Any, late: int = 2) -> None:
+        super().__init__(*looks)
+        self.run_error, self.late = error, late
+
+    def tasks_of(self, cluster: str | None, started_by: str) -> list[dict[str, Any]]:
+        super().tasks_of(cluster, started_by)
+        return [a_task("RUNNING")] if self.did and self.looked > self.late else []
+
+
+def test_a_task_whose_start_was_not_heard_is_stopped_with_its_driver() -> None:
+    ecs = Unheard(KeyboardInterrupt("stopped before there was a task"), ended(143))
+    with pytest.raises(KeyboardInterrupt, match="stopped by SIGTERM; task arn:task has ended"):
+        drive(ecs)
+    assert [each.partition(":")[0] for each in ecs.did] == ["run", "stop arn"]
+
+
+def test_a_task_whose_start_is_never_heard_is_stopped_and_named() -> None:
+    ecs = Unheard(Passing("AwsUnreachable", "RunTask got no answer."), ended(143))
+    with pytest.raises(Passing, match=r"got no answer\. Task arn:task has ended\."):
+        drive(ecs)
+
+
+def test_a_driver_that_is_stopped_before_there_is_a_task_says_so() -> None:
+    ecs = Unheard(KeyboardInterrupt("stopped before there was a task"), late=99)
+    with pytest.raises(KeyboardInterrupt, match="stopped by SIGTERM; no task of it was found"):
+        drive(ecs)
+    assert ecs.did == ["run"]
 
 
 def test_a_second_driver_of_an_attempt_takes_its_task_over() -> None:

@@ -25,7 +25,8 @@ Arguments = dict[str, Any]
 
 UNANSWERED = 900.0  # seconds with an AWS that does not answer, while there is a task
 UNKNOWN = 60.0  # seconds that a task may be unknown to AWS: what it has just made it may not list yet
-STOPPING = 180.0  # seconds for the task of an earlier attempt to stop: AWS kills it after 120 at most
+STOPPING = 180.0  # seconds for a task to stop: AWS kills it after 120 at most
+UNHEARD = (1.0, 2.0, 4.0)  # seconds after each look for a task of which AWS has not told: it may not list it yet
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 _HEARD = 0.2  # seconds until a wait hears of one
@@ -96,10 +97,39 @@ def run(ecs: Ecs, arguments: Mapping[str, Any], name: str, request: RunRequest) 
     cluster = arguments.get("cluster")
     task = _of_this_attempt(ecs, cluster, request)
     if task is None:
-        task = ecs.run(arguments)
-        _say(f"task {task['taskArn']} is started")
+        task = _started(ecs, arguments, request)
     ended = _follow(ecs, cluster, task, request)
     _judge(ended, name)
+
+
+def _started(ecs: Ecs, arguments: Mapping[str, Any], request: RunRequest) -> Arguments:
+    """Start the task of this attempt; leave none behind of which AWS has not told."""
+    try:
+        task = ecs.run(arguments)
+    except (KeyboardInterrupt, Passing) as error:
+        how = _stop_unheard(ecs, arguments.get("cluster"), request)
+        if isinstance(error, Passing):
+            error.message = f"{error.message} {how[:1].upper()}{how[1:]}."
+            raise
+        raise KeyboardInterrupt(f"stopped by SIGTERM; {how}") from None
+    _say(f"task {task['taskArn']} is started")
+    return task
+
+
+def _stop_unheard(ecs: Ecs, cluster: str | None, request: RunRequest) -> str:
+    """Stop what a RunTask without an answer has started; say what became of it."""
+    try:
+        for nap in UNHEARD:
+            found = ecs.tasks_of(cluster, options.started_by(request))
+            mine = [each for each in found if options.attempt(each) == request["run"]["attempt"]]
+            for each in mine:
+                if each["lastStatus"] != "STOPPED":
+                    return f"task {each['taskArn']} {_stop(ecs, cluster, each['taskArn'], request)}"
+            if mine or ecs.wait(nap):
+                break
+    except EnvironmentFailed as error:
+        return f"a task may have been started and still run: {error.message}"
+    return "no task of it was found"
 
 
 def _of_this_attempt(ecs: Ecs, cluster: str | None, request: RunRequest) -> Arguments | None:
@@ -119,8 +149,7 @@ def _end(ecs: Ecs, cluster: str | None, task: Arguments, why: str) -> None:
     """Stop a task of an earlier attempt, and wait until it has."""
     arn = task["taskArn"]
     _say(f"task {arn} of attempt {options.attempt(task)} still lives and is being stopped")
-    ecs.stop(cluster, arn, f"flow-operator: {why}")
-    if not _ended(ecs, cluster, arn, STOPPING, ecs.wait):
+    if not _ended(ecs, cluster, arn, f"flow-operator: {why}"):
         raise EnvironmentFailed(
             "AwsUnreachable",
             f"Task {arn} of an earlier attempt was told to stop and has not within {STOPPING:.0f} s.",
@@ -128,18 +157,30 @@ def _end(ecs: Ecs, cluster: str | None, task: Arguments, why: str) -> None:
         )
 
 
-def _ended(ecs: Ecs, cluster: str | None, arn: str, limit: float, wait: Callable[[float], bool]) -> bool:
+def _ended(ecs: Ecs, cluster: str | None, arn: str, why: str) -> bool:
+    """Tell a task to stop until AWS has heard it; return whether it has ended in time.
+
+    Raises:
+        EnvironmentFailed: it could not be told.
+    """
     waited, nap = 0.0, FIRST_NAP
-    while waited < limit:
+    unheard: Passing | None = None
+    told = False
+    while waited < STOPPING:
         try:
+            if not told:
+                ecs.stop(cluster, arn, why)
+                told = True
             task = ecs.task(cluster, arn)
-        except Passing:
-            task = {}
+        except Passing as error:
+            unheard, task = error, {}
         if task is None or task.get("lastStatus") == "STOPPED":
             return True
-        if wait(nap):
+        if ecs.wait(nap):
             raise KeyboardInterrupt(f"stopped while task {arn} was stopping")
         waited, nap = waited + nap, min(nap * GROWTH, LONGEST_NAP)
+    if unheard and not told:
+        raise unheard
     return False
 
 
@@ -174,15 +215,18 @@ def _follow(ecs: Ecs, cluster: str | None, task: Arguments, request: RunRequest)
 
 def _stop_with_us(ecs: Ecs, cluster: str | None, arn: str, request: RunRequest) -> None:
     """The pod is being stopped, and so is the task; wait for its end as long as we may, or until told again."""
+    raise KeyboardInterrupt(f"stopped by SIGTERM; task {arn} {_stop(ecs, cluster, arn, request)}")
+
+
+def _stop(ecs: Ecs, cluster: str | None, arn: str, request: RunRequest) -> str:
+    """Stop a task because its driver is; say what became of it."""
     run = request["run"]
     _say(f"task {arn} is being stopped")
+    why = f"flow-operator: the runner of FlowRun {run['namespace']}/{run['name']} was stopped"
     try:
-        ecs.stop(cluster, arn, f"flow-operator: the runner of FlowRun {run['namespace']}/{run['name']} was stopped")
-        over = _ended(ecs, cluster, arn, STOPPING, ecs.wait)
-        how = "has ended" if over else "was told to stop, and has not yet"
+        return "has ended" if _ended(ecs, cluster, arn, why) else "was told to stop, and has not yet"
     except EnvironmentFailed as error:
-        how = f"may still run: {error.message}"
-    raise KeyboardInterrupt(f"stopped by SIGTERM; task {arn} {how}")
+        return f"may still run: {error.message}"
 
 
 def _judge(task: Arguments, name: str) -> None:
