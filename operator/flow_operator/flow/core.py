@@ -97,13 +97,13 @@ class Flow:
 
     @storage.setter
     def storage(self, storage: Storage | None) -> None:
-        from flow_operator.flow.storage.base import Storage as Kind
-
-        if storage is not None and not isinstance(storage, Kind):
-            raise TypeError(f"storage is a storage, such as Docker(), and {storage!r} is none")
-        self._storage = storage
         if storage is not None:
+            from flow_operator.flow.storage.base import Storage as Kind  # a run without storage must not pay for it
+
+            if not isinstance(storage, Kind):
+                raise TypeError(f"storage is a storage, such as Docker(), and {storage!r} is none")
             storage.attach(self)
+        self._storage = storage
 
     @property
     def schedule(self) -> CronSchedule | None:
