@@ -1,4 +1,4 @@
-"""`python3 -m flow_operator.runner run | task | check | describe | callback NAME | worker ARGUMENTS`.
+"""`python3 -m flow_operator.runner run | task | check | describe | callbacks FD | worker ARGUMENTS`.
 
 `run` is PID 1 of a flow's pod, and imports next to nothing, so that the pod is hardly later than a bare one. `task` is
 PID 1 of a container that is alone.
@@ -29,16 +29,16 @@ def main(arguments: list[str]) -> int:
             from flow_operator.runner import describe
 
             return describe.main()
-        case ["callback", ("on_start" | "on_exit") as name]:
+        case ["callbacks", answers]:
             from flow_operator.runner import callback
 
-            return callback.main(name)
+            return callback.main(int(answers))
         case ["worker", *options]:
             from flow_operator.runner import worker
 
             return worker.main(options)
         case _:
-            usage = "run | task | check | describe | callback on_start|on_exit | worker ARGUMENTS"
+            usage = "run | task | check | describe | callbacks FD | worker ARGUMENTS"
             print(f"usage: python3 -m flow_operator.runner {usage}", file=sys.stderr)
             return 2
 

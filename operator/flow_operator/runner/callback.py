@@ -1,7 +1,8 @@
-"""One callback, in a process of its own. The hooks process starts it, limits its time, and reads its outcome."""
+"""Callbacks, each in a process of its own. The hooks process names them, limits their time, and reads their outcome."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -14,24 +15,44 @@ from flow_operator.runner.load import LoadError, load
 if TYPE_CHECKING:
     from flow_operator.api.wire import RunRequest
 
+MAX_NAME = 64  # bytes
 
-def main(name: str) -> int:
+
+def main(answers: int) -> int:
+    """Fork a process for each callback that stdin names; tell its number, then its exit code.
+
+    It returns in these processes too, with their exit codes. They are left unreaped: so their numbers stay theirs as
+    long as somebody may send them a signal.
+    """
+    while name := os.read(0, MAX_NAME).decode():  # one at a time: the next comes after the answer
+        process = os.fork()
+        if not process:
+            os.setpgid(0, 0)
+            os.close(answers)
+            return _called(name)
+        with contextlib.suppress(OSError):  # it has done so, and may be gone
+            os.setpgid(process, process)
+        _answer(answers, process)
+        end = os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+        assert end is not None, "it does not return before there is one"  # noqa: S101
+        _answer(answers, end.si_status if end.si_code == os.CLD_EXITED else -end.si_status)
+    return wire.EXIT_OK
+
+
+def _answer(answers: int, number: int) -> None:
+    os.write(answers, number.to_bytes(hooks.ANSWER, "little", signed=True))
+
+
+def _called(name: str) -> int:
     """Call it, and leave its outcome; the exit code is 1 if it failed."""
-    if os.environ.pop(hooks.WORD_ENV, "") and not _word_came():
-        return wire.EXIT_OK
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.environ.update(hooks.environment(name))
     request: RunRequest = json.loads(os.environ[wire.RUN_ENV])
     outcome = _outcome(name, request)
     hooks.write(f"{name}.outcome", reports.encode(outcome, reports.OUTCOME_LIMIT))
     return wire.EXIT_FLOW_FAILED if outcome["state"] == "Failed" else wire.EXIT_OK
-
-
-def _word_came() -> bool:
-    """Wait until we are wanted; then stdin is what it is for any other process of a container."""
-    came = bool(os.read(0, 1))
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    return came
 
 
 def _outcome(name: str, request: RunRequest) -> dict[str, Any]:

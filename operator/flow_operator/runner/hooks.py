@@ -3,7 +3,8 @@
 And the pod that runs `on_exit` where that container could not (`exit`): the same limits, tries and receipt.
 
 Run by path under `python3 -I -S`, beside the flow, idle nearly all of its life: so it is one file, standard library
-only, and starts nothing but the callbacks, each in a process of its own (`python3 -m flow_operator.runner callback`).
+only, and starts nothing but the callbacks, each in a process of its own, forked from one that waits for them
+(`python3 -m flow_operator.runner callbacks`).
 
 Container main and this one share a directory and a lock. The kernel is the witness: main holds the lock as long as
 the flow's process lives, so whoever gets the lock knows that the flow has ended, whatever ended it.
@@ -43,7 +44,6 @@ REASON_ENV = "FLOW_OPERATOR_REASON"
 
 HOOKS_DIR_ENV = "FLOW_OPERATOR_HOOKS_DIR"
 TERMINATION_LOG_ENV = "FLOW_OPERATOR_TERMINATION_LOG"
-WORD_ENV = "FLOW_OPERATOR_AT_A_WORD"  # of a callback's process: begin when a byte comes on stdin, end without one
 CALLBACKS_ENV = "FLOW_OPERATOR_CALLBACKS"  # which are declared, "on_start,on_exit"; unset: nobody looked
 
 NAMES = ("on_start", "on_exit")
@@ -53,6 +53,7 @@ POSTSTART, CLOSED = "poststart", "closed"
 POSTSTART_PATIENCE = 1.0  # a kubelet that was killed never delivers it
 MAX_TRIES = 3  # a callback that takes the whole container down must not do so for ever
 KILL_AFTER = 2.0  # from SIGTERM to SIGKILL of a callback that is over its limit
+ANSWER = 4  # bytes of a number that the process of the callbacks says
 
 
 def directory() -> str:
@@ -130,17 +131,17 @@ def serve() -> None:
     for name in NAMES:
         if declared is not None and name not in declared.split(","):
             _settle(name, "Skipped", message="not declared")
-    # Its interpreter and our imports are there when it is called for. Nothing of the user's is loaded before that.
-    ready = _made_ready("on_start") if receipt("on_start") is None else None
+    # The interpreter and our imports are there when on_start is called for.
+    callbacks = Callbacks() if receipt("on_start") is None else None
     if not _begun(lambda: bool(stopped)):
         for name in NAMES:
             _settle(name, "Skipped", message="stopped before the flow could begin")
         return
     if receipt("on_start") is None:
         wait_for(POSTSTART, limit=POSTSTART_PATIENCE)
-        _call("on_start", ready=ready)
+        _call("on_start", callbacks or Callbacks())
     if receipt("on_exit") is None:
-        _after_main()
+        _after_main(callbacks or Callbacks())
 
 
 def exit_late() -> None:
@@ -151,7 +152,7 @@ def exit_late() -> None:
     signal.signal(signal.SIGTERM, lambda *_: None)
     _tell_receipts()
     if receipt("on_exit") is None:
-        _call("on_exit")
+        _call("on_exit", Callbacks())
 
 
 def _begun(stopped: Callable[[], bool]) -> bool:
@@ -175,7 +176,7 @@ def _begun(stopped: Callable[[], bool]) -> bool:
     return read(BEGUN) is not None
 
 
-def _after_main() -> None:
+def _after_main(callbacks: Callbacks) -> None:
     """Wait until the flow's process is gone, close the attempt, call on_exit."""
     import fcntl
 
@@ -186,7 +187,7 @@ def _after_main() -> None:
     if (receipt("on_start") or {}).get("state") == "Failed":
         _settle("on_exit", "Skipped", message="on_start failed")
     else:
-        _call("on_exit", flow_outcome())
+        _call("on_exit", callbacks)
 
 
 def flow_outcome() -> dict[str, str]:
@@ -204,37 +205,95 @@ def flow_outcome() -> dict[str, str]:
 
 def call(name: str) -> dict[str, Any]:
     """Call one callback where there is no container beside the flow's; return its receipt."""
-    _call(name, flow_outcome() if name == "on_exit" else None)
+    callbacks = Callbacks()
+    _call(name, callbacks)
+    callbacks.end()
     return receipt(name) or {}
 
 
-class Ready:
-    """The process of a callback, started before its time; it waits for a word, and ends with us."""
+class Callbacks:
+    """Where callbacks come from: a process that has our imports and nothing of the user's, and forks for each.
 
-    def __init__(self, name: str) -> None:
-        request = _parse(os.environ.get(RUN_ENV, "{}"))
-        stdin, self._word = os.pipe()
-        self._pid = _spawn(name, {**os.environ, **_identity(name, request), WORD_ENV: "1"}, stdin)
-        os.close(stdin)
+    It is there before they are called for, and ends with us. A callback is a process of its own all the same.
+    """
 
-    def begin(self) -> int:
-        """Give the word, return the process."""
+    def __init__(self) -> None:
+        self._pid = 0
         try:  # noqa: SIM105 - contextlib is memory of every pod with callbacks
-            os.write(self._word, b"\n")
-        except BrokenPipeError:
-            pass  # how it ended is told by its exit code, as of any other
-        os.close(self._word)
-        return self._pid
+            self._begin()
+        except OSError:
+            pass  # said when it is called for
+
+    def call(self, name: str, limit: float) -> int | None:
+        """Run a callback; its exit code, negative for a signal; None if it took too long."""
+        end = time.monotonic() + limit
+        if self._pid:
+            try:
+                return self._call(name, end)
+            except (BrokenPipeError, EOFError):  # it was killed since; nothing of the callback has begun
+                self.end()
+        self._begin()
+        try:
+            return self._call(name, end)
+        except (BrokenPipeError, EOFError):
+            return self.end()
+
+    def end(self) -> int:
+        """Kill it, for it has nothing to lose; its exit code."""
+        import signal
+
+        if not self._pid:
+            return 0
+        os.kill(self._pid, signal.SIGKILL)
+        _, status = os.waitpid(self._pid, 0)
+        os.close(self._words)
+        os.close(self._answers)
+        self._pid = 0
+        return os.waitstatus_to_exitcode(status)
+
+    def _begin(self) -> None:
+        words, self._words = os.pipe()
+        self._answers, answers = os.pipe()
+        os.set_inheritable(answers, True)
+        command = [sys.executable, "-P", "-u", "-m", "flow_operator.runner", "callbacks", str(answers)]
+        place = [(os.POSIX_SPAWN_DUP2, words, 0)]
+        self._pid = os.posix_spawn(sys.executable, command, os.environ, file_actions=place, setpgroup=0)
+        os.close(words)
+        os.close(answers)
+
+    def _call(self, name: str, end: float) -> int | None:
+        import signal
+
+        os.write(self._words, name.encode())
+        pid = 0
+        try:
+            pid = self._answer(end)
+            return _end_of(pid, self._answer, end)
+        except TimeoutError:  # it hangs itself
+            self.end()
+            _kill_group(pid)
+            return None
+        except EOFError:
+            if not pid:
+                raise
+            _kill_group(pid)  # it was killed, and nobody else can say how the callback ends
+            return -signal.SIGKILL
+
+    def _answer(self, end: float) -> int:
+        """The next number it says: the callback's process, then its exit code."""
+        import select
+
+        poll = select.poll()
+        poll.register(self._answers, select.POLLIN)
+        if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
+            raise TimeoutError
+        said = os.read(self._answers, ANSWER)
+        if not said:
+            raise EOFError
+        return int.from_bytes(said, "little", signed=True)
 
 
-def _made_ready(name: str) -> Ready | None:
-    try:
-        return Ready(name)
-    except OSError:  # said when it is called for
-        return None
-
-
-def _call(name: str, extra: dict[str, str] | None = None, ready: Ready | None = None) -> None:
+def _call(name: str, callbacks: Callbacks) -> None:
     """Run one callback in its own process and leave a receipt."""
     tries = int(read(f"{name}.tries") or 0) + 1
     if tries > MAX_TRIES:
@@ -243,15 +302,13 @@ def _call(name: str, extra: dict[str, str] | None = None, ready: Ready | None = 
     write(f"{name}.tries", str(tries))
     if read(f"{name}.outcome") is not None:
         os.unlink(f"{directory()}/{name}.outcome")
-    request = _parse(os.environ.get(RUN_ENV, "{}"))
-    limit = float(request.get("hookTimeoutSeconds", 60))
+    limit = float(_parse(os.environ.get(RUN_ENV, "{}")).get("hookTimeoutSeconds", 60))
     start = _now()
     try:
-        pid = ready.begin() if ready else _spawn(name, {**os.environ, **_identity(name, request), **(extra or {})})
+        code = callbacks.call(name, limit)
     except OSError as error:
         _settle(name, "Failed", startTime=start, endTime=_now(), tries=tries, message=f"cannot be begun: {error}")
         return
-    code = _end_of(pid, limit)
     outcome = _parse(read(f"{name}.outcome") or "{}")
     if code is None:
         outcome = {"state": "Failed", "message": f"did not end within {limit:g} s"}
@@ -261,35 +318,44 @@ def _call(name: str, extra: dict[str, str] | None = None, ready: Ready | None = 
     _settle(name, startTime=start, endTime=_now(), tries=tries, **outcome)
 
 
-def _spawn(name: str, environment: dict[str, str], stdin: int = 0) -> int:
-    command = [sys.executable, "-P", "-u", "-m", "flow_operator.runner", "callback", name]
-    place = [(os.POSIX_SPAWN_DUP2, stdin, 0)] if stdin else []
-    return os.posix_spawn(sys.executable, command, environment, file_actions=place, setpgroup=0)
-
-
-def _end_of(pid: int, limit: float) -> int | None:
+def _end_of(pid: int, answer: Callable[[float], int], end: float) -> int | None:
     """The exit code of the callback's process, negative for a signal; None if it took too long."""
     import signal
 
-    code = _wait(pid, limit)
-    if code is not None:
-        return code
-    os.killpg(pid, signal.SIGTERM)
-    if _wait(pid, KILL_AFTER) is None:
+    # Its number is nobody else's until the process it was forked from ends: that does not reap it.
+    try:
+        return answer(end)
+    except TimeoutError:
+        os.killpg(pid, signal.SIGTERM)
+    try:
+        answer(time.monotonic() + KILL_AFTER)
+    except TimeoutError:
         os.killpg(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        answer(time.monotonic() + KILL_AFTER)
     return None
 
 
-def _wait(pid: int, limit: float) -> int | None:
-    end = time.monotonic() + limit
-    for _ in naps(0.01):
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
+def _kill_group(pid: int) -> None:
+    """Kill a callback, if it has begun, whose parent is gone, and wait until it is too."""
+    import signal
+
+    end = time.monotonic() + KILL_AFTER
+    for _ in naps() if pid else ():
+        try:
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(-pid, os.WNOHANG)  # an orphan is the child of PID 1
+        except ProcessLookupError:
+            return
+        except ChildProcessError:
+            pass
         if time.monotonic() > end:
-            return None
-    return None
+            return
+
+
+def environment(name: str) -> dict[str, str]:
+    """What a callback finds in its environment besides what is in everybody's."""
+    known = name != "on_exit" or OUTCOME_ENV in os.environ  # the operator knew it, in a pod of its own
+    return {**_identity(name, _parse(os.environ.get(RUN_ENV, "{}"))), **({} if known else flow_outcome())}
 
 
 def _identity(name: str, request: dict[str, Any]) -> dict[str, str]:

@@ -54,20 +54,24 @@ class Pod:
         """Set the flow's source."""
         (self.home / "flow.py").write_text(PRELUDE + source)
 
+    def environment(self, container: str) -> dict[str, str]:
+        """Return the variables of a container."""
+        return {
+            **os.environ,
+            "PYTHONPATH": str(ROOM),
+            "EVENTS": str(self.home / "events"),
+            "FLOW_OPERATOR_HOOKS_DIR": str(self.hooks_dir),
+            "FLOW_OPERATOR_TERMINATION_LOG": str(self.home / f"{container}.message"),
+            wire.RUN_ENV: json.dumps(self.request),
+            wire.CHECK_ENV: json.dumps({"flow": self.request["flow"]}),
+            **self.env,
+        }
+
     def start(self, container: str, *command: str) -> subprocess.Popen[str]:
         """Start a program of a container."""
         process = subprocess.Popen(
             [sys.executable, *command],
-            env={
-                **os.environ,
-                "PYTHONPATH": str(ROOM),
-                "EVENTS": str(self.home / "events"),
-                "FLOW_OPERATOR_HOOKS_DIR": str(self.hooks_dir),
-                "FLOW_OPERATOR_TERMINATION_LOG": str(self.home / f"{container}.message"),
-                wire.RUN_ENV: json.dumps(self.request),
-                wire.CHECK_ENV: json.dumps({"flow": self.request["flow"]}),
-                **self.env,
-            },
+            env=self.environment(container),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -6,10 +6,13 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from flow_operator.runner import hooks as hooks_program
 
 from .conftest import Pod, ended, eventually
 
@@ -67,16 +70,23 @@ def test_callbacks_know_their_run(pod: Pod) -> None:
     assert pod.events()[0] == "u-1/2/on_start|squares-1|team-a|2|{}"
 
 
-def test_a_callback_that_the_kernel_does_not_begin_has_failed(pod: Pod) -> None:
-    pod.flow(a_flow())
-    pod.env["FLOW_OPERATOR_CALLBACKS"] = "on_start,on_exit"
+def test_a_callback_is_begun_with_parameters_that_no_program_could_be_started_with(pod: Pod) -> None:
+    pod.flow(a_flow(on_start="event(len(os.environ['FLOW_OPERATOR_PARAMETERS']))"))
     pod.request |= {"hooks": True, "parameters": {"n": "ä" * 30_000}}  # two bytes each here, six for a callback
     pod.env["FLOW_OPERATOR_RUN"] = json.dumps(pod.request, ensure_ascii=False)
     main, hooks = pod.both()
-    assert (ended(main), ended(hooks)) == (78, 0)
-    assert pod.states() == {"on_start": "Failed", "on_exit": "Skipped"}
-    assert "Argument list too long" in pod.receipts()["on_start"]["message"]
-    assert pod.events() == []
+    ended(main)
+    assert ended(hooks) == 0
+    assert pod.events()[0] == "180008"
+
+
+def test_a_callback_that_the_kernel_does_not_begin_has_failed(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in pod.environment("hooks").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    receipt = hooks_program.call("on_start")
+    assert receipt["state"] == "Failed"
+    assert "cannot be begun: [Errno 2]" in receipt["message"]
 
 
 def test_a_killed_supervisor_does_not_let_on_exit_overlap_the_flow(pod: Pod) -> None:
@@ -137,16 +147,65 @@ def test_a_process_that_waits_for_nothing_ends_with_the_hooks(pod: Pod) -> None:
     assert pod.events() == []
 
 
+def test_on_exit_is_called_where_the_process_it_comes_from_was_killed(pod: Pod) -> None:
+    pod.flow(
+        a_flow(body="event('flow')\n    while not os.path.exists(os.environ['EVENTS'] + '.go'): time.sleep(0.002)")
+    )
+    main, hooks = pod.both()
+    pod.wait_event("flow")
+    (waiting,) = children(hooks.pid)
+    os.kill(waiting, signal.SIGKILL)
+    (pod.home / "events.go").touch()
+    assert (ended(main), ended(hooks)) == (0, 0)
+    assert pod.events() == ["on_start", "flow", "on_exit"]
+    assert pod.receipts()["on_exit"]["tries"] == 1
+
+
+def test_a_callback_ends_with_the_process_it_comes_from(pod: Pod) -> None:
+    pod.flow(a_flow(on_exit="os.kill(os.getppid(), signal.SIGKILL)\n    while True: event('on_exit')"))
+    main, hooks = pod.both()
+    assert (ended(main), ended(hooks)) == (0, 0)
+    assert pod.receipts()["on_exit"]["message"] == "its process was killed by signal 9"
+    last = len(pod.events())
+    time.sleep(0.05)
+    assert len(pod.events()) == last
+
+
+def test_a_callback_that_stops_the_process_it_comes_from_is_limited_all_the_same(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod.flow(a_flow(on_exit="event(os.getpid())\n    os.kill(os.getppid(), signal.SIGSTOP)\n    time.sleep(30)"))
+    for name, value in pod.environment("hooks").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(hooks_program, "KILL_AFTER", 0.1)
+    callbacks = hooks_program.Callbacks()
+    assert callbacks.call("on_exit", 2.0) is None
+    stat = Path(f"/proc/{pod.events()[0]}/stat")
+    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"  # if nobody reaps here
+
+
+def test_what_a_callback_has_started_is_stopped_with_it(pod: Pod) -> None:
+    pod.flow(a_flow(on_exit="os.fork()\n    while True: event('on_exit'); time.sleep(0.01)"))
+    pod.env["FLOW_OPERATOR_CALLBACKS"] = "on_exit"
+    pod.request["hookTimeoutSeconds"] = 0.6
+    _, hooks = pod.both()
+    assert ended(hooks) == 0
+    assert pod.receipts()["on_exit"]["message"] == "did not end within 0.6 s"
+    last = len(pod.events())
+    time.sleep(0.05)
+    assert len(pod.events()) == last
+
+
 def children(pid: int) -> list[int]:
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_on_start_hangs(pod: Pod) -> None:
     pod.flow(a_flow(on_start="event('on_start')\n    time.sleep(30)"))
-    pod.request["hookTimeoutSeconds"] = 0.6
+    pod.request["hookTimeoutSeconds"] = 2
     main, hooks = pod.both()
     assert (ended(main), ended(hooks)) == (78, 0)
-    assert pod.receipts()["on_start"]["message"] == "did not end within 0.6 s"
+    assert pod.receipts()["on_start"]["message"] == "did not end within 2 s"
     assert pod.events() == ["on_start"]
 
 
