@@ -479,7 +479,7 @@ def read_report(terminated: dict[str, Any]) -> dict[str, Any] | None:
     """Read a pod's termination message; None where it left none that can be read."""
     try:
         report = json.loads(terminated.get("message") or "")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return report if isinstance(report, dict) else None
 

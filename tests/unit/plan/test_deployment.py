@@ -532,6 +532,7 @@ def test_a_pickle_that_is_no_base64_is_said() -> None:
         ('{"reason": "no good!", "message": "x"}', "Killed"),
         ('{"reason": "ImportFailed", "message": 5, "remedy": ["x"], "error": "e"}', "ImportFailed"),
         ('{"flow": 5}', "Killed"),
+        ("[" * 4000, "Killed"),
         ('{"flow": {"name": 5}}', "FlowInvalid"),
         ('{"flow": {"parameters": [{"required": true}]}}', "FlowInvalid"),
         ('{"flow": {"parameters": 5}}', "FlowInvalid"),
@@ -547,3 +548,8 @@ def test_last_words_of_a_check_that_are_not_its_own_stop_nothing(words: str, tol
     done = decide(deployment, ObservedDeployment(checks=(check,)))
     assert reason(done, "Verified") == told
     FlowDeploymentStatus.model_validate(done.status)
+
+
+@pytest.mark.parametrize("words", [None, "", "no", "[1]", "[" * 4000])
+def test_last_words_of_a_builder_that_are_no_report_are_none(words: str | None) -> None:
+    assert deployment_plan.read_report({"message": words}) is None
