@@ -96,11 +96,12 @@ def environment(least: int, most: int, *, provider: str | None = None, **contain
     return {"environment": {"daskKubernetes": {**found, "provider": provider} if provider else found}}
 
 
+UNBLOCKED = "DASK_DISTRIBUTED__SCHEDULER__BLOCKED_HANDLERS"  # a flow of these has its scheduler end itself
 NO_LICENCE = ["python3", "-c", "import sys; sys.exit('no licence')"]
 DEPLOYMENTS = {
     "load": environment(1, 3),
     "from-none": environment(0, 1),
-    "fixed": environment(1, 1),
+    "fixed": {**environment(1, 1), "runner": {"env": [{"name": UNBLOCKED, "value": "[]"}]}},
     "crashing": environment(1, 1, command=NO_LICENCE),
     "greedy": environment(1, 1, resources={**SMALL, "limits": {"memory": "256Mi"}}),
     "cluster": environment(1, 1, provider="DaskCluster"),

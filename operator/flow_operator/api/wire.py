@@ -32,6 +32,8 @@ CONFIG_ENV = "FLOW_OPERATOR__USER_CONFIG_PATH"  # where the SDK reads its settin
 CONFIG_FILE = "/etc/flow-operator/config.toml"  # in every image, whoever builds it
 SCHEDULER_ENV = "DASK_SCHEDULER_ADDRESS"  # Dask's own names: a worker's arguments may refer to them
 WORKER_NAME_ENV = "DASK_WORKER_NAME"
+# distributed.scheduler of its configuration, where a user says nothing else: what the model asks of a run's cluster.
+SCHEDULER_DEFAULTS: dict[str, object] = {"work-stealing": False, "blocked-handlers": ["feed", "run_function"]}
 PATIENCE_ENV = "FLOW_OPERATOR_PATIENCE"  # seconds a worker waits for its scheduler
 # How the flow ended, for on_exit: set by flow-hooks, or by the operator in the pod that runs on_exit in its place.
 OUTCOME_ENV = "FLOW_OPERATOR_OUTCOME"  # Succeeded or Failed

@@ -21,6 +21,8 @@ import dask
 import distributed
 import distributed.http.scheduler.api  # what the operator asks; imported here, before the fork
 
+from flow_operator.api import wire
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import NoReturn
@@ -94,6 +96,8 @@ def _become_scheduler(spec: SchedulerSpec) -> NoReturn:
 
 
 async def _serve(spec: SchedulerSpec) -> None:
+    # Defaults of ours: what $DASK_… or a file of Dask's configuration says counts before them.
+    dask.config.update_defaults({"distributed": {"scheduler": wire.SCHEDULER_DEFAULTS}})
     routes = [*dask.config.get("distributed.scheduler.http.routes"), "distributed.http.scheduler.api"]
     with dask.config.set({"distributed.scheduler.http.routes": list(dict.fromkeys(routes))}):
         async with distributed.Scheduler(

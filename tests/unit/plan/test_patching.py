@@ -78,6 +78,20 @@ def test_of_one_name_the_platforms_variable_takes_effect() -> None:
     assert len({name for name, _ in values}) == len(values)
 
 
+def test_a_schedulers_defaults_are_there_and_the_users_word_counts_before_them() -> None:
+    def settings_of(spec: Manifest, **more: Any) -> dict[str, str]:
+        (first,) = scheduler_spec(of(spec, **more), m.settings())["containers"]
+        return {
+            each["name"].rpartition("__")[2]: each["value"] for each in first["env"] if "SCHEDULER__" in each["name"]
+        }
+
+    told = settings_of({})
+    assert (told["WORK_STEALING"], told["BLOCKED_HANDLERS"]) == ("False", "['feed', 'run_function']")
+    own = [{"name": "DASK_DISTRIBUTED__SCHEDULER__WORK_STEALING", "value": "True"}]
+    assert settings_of({"containers": [{"env": own}]})["WORK_STEALING"] == "True"
+    assert "WORK_STEALING" not in str(worker_spec(of({}), m.settings()))
+
+
 def test_patching_again_changes_nothing_and_leaves_the_users_words_alone() -> None:
     before = copy.deepcopy(OWN)
     once = worker_spec(of(OWN), m.settings())

@@ -154,6 +154,30 @@ def _is_open(port: int) -> bool:
         return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
+ASKING = """
+import dask, distributed
+def main():
+    client = distributed.get_client()
+    try:
+        return client.run_on_scheduler(dask.config.get, "distributed.scheduler.work-stealing")
+    except ValueError as error:
+        return str(error)
+"""
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_flow_can_run_nothing_in_the_scheduler_unless_it_is_allowed_to(
+    pod: Pod, ports: dict[str, int], own: bool
+) -> None:
+    pod.flow(ASKING)
+    pod.request["executor"]["minWorkers"] = 0
+    if own:
+        pod.env["DASK_DISTRIBUTED__SCHEDULER__BLOCKED_HANDLERS"] = "[]"
+    assert ended(pod.main()) == 0
+    result = pod.message()["result"]
+    assert result is False if own else "explicitly disallowed" in result, "work is not stolen either"
+
+
 def test_a_scheduler_never_outlives_the_flow(pod: Pod, ports: dict[str, int]) -> None:
     pod.flow(HANGING)
     a_worker(pod)
