@@ -48,6 +48,9 @@ EXIT_ON_START_FAILED = 78  # on_start failed: the flow did not run
 EXIT_ON_EXIT_FAILED = 79  # in a task of AWS, where there are no receipts: the flow succeeded, on_exit did not
 EXIT_CLOSED = 143  # the attempt was over before the flow could begin
 
+# What main leaves as its termination message before it waits for on_start: killed later, its callbacks have begun.
+CAME = "{}"
+
 ANYTHING = "**"  # in FlowFacts.parameters: the flow takes parameters that are not declared
 
 State = Literal["Succeeded", "Failed"]

@@ -432,7 +432,7 @@ def it_has_ended(case: Case) -> bool:
         return pod is not None and _goes_on(case, pod)
     hooks = verdict.hooks_report(pod)
     if case.pinned.hooks and hooks is None and not case.seen.runner_gone:
-        return _finishing(case, ended)
+        return _finishing(case, pod, ended)
     if case.seen.job and kubernetes_job.may_run(case.seen.job):
         case.status["phase"] = "Finishing"  # other containers run, or there will be another pod
         if kubernetes_job.is_suspended(case.seen.job):  # a queue took its pod away
@@ -484,7 +484,9 @@ def _node_is_lost(case: Case, pod: Manifest) -> bool:
     return attempts.failed(case, attempts.node_lost(pod))
 
 
-def _finishing(case: Case, ended: dict[str, Any]) -> bool:
+def _finishing(case: Case, pod: Manifest, ended: dict[str, Any]) -> bool:
+    if not verdict.came(ended):  # flow-hooks would wait for it for ever
+        return attempts.failed(case, diagnosis.killed(pod, verdict.main_of(pod), ended))
     patience = case.pinned.callback_timeout + HOOKS_PATIENCE
     left = patience - seconds_since(ended.get("finishedAt"), case.now)
     if left <= 0:

@@ -133,6 +133,11 @@ def failure(
     return None
 
 
+def came(state: Mapping[str, Any]) -> bool:
+    """Return whether main, which has ended, had let its callbacks begin: one that was never there left no word."""
+    return bool(state.get("message")) and state.get("reason") != _NEVER_BEGUN
+
+
 def succeeded(state: Mapping[str, Any], report: wire.RunReport) -> bool:
     """Return whether the flow itself did: it has said so, and nothing has ended it afterwards."""
     return state.get("exitCode") == wire.EXIT_OK and report.get("state") == "Succeeded"
@@ -157,6 +162,9 @@ def _hook_failed(reason: str, receipt: Mapping[str, Any], flow: str) -> Diagnosi
         f"Mend the callback, and create another FlowRun; its output is in the log of container {HOOKS}.",
     )
 
+
+# What a kubelet says of a container whose command could not be begun; the message is the runtime's.
+_NEVER_BEGUN = "StartError"
 
 # What a runner knows of a flow that ran, or was to run, elsewhere: its sentence is all there is.
 _TOLD = frozenset(

@@ -130,6 +130,7 @@ def _admitted(supervisor: Supervisor, request: RunRequest) -> int | None:
     if hooks.read(hooks.CLOSED) is not None:
         return _refuse("the attempt was over before the flow could begin")
     hooks.write(hooks.BEGUN, "")
+    hooks.tell(wire.CAME)
     _import_for(request)
     hooks.wait_for("on_start.json", unless=lambda: supervisor.stopped)
     receipt = hooks.receipt("on_start")
@@ -172,4 +173,4 @@ def _tell(report: RunReport, *, share: bool) -> None:
 
 def _has_report() -> bool:
     path = os.environ.get(hooks.TERMINATION_LOG_ENV, hooks.TERMINATION_LOG)
-    return os.path.exists(path) and os.path.getsize(path) > 0  # noqa: PTH110, PTH202 - pathlib costs start-up
+    return os.path.exists(path) and os.path.getsize(path) > len(wire.CAME)  # noqa: PTH110, PTH202 - pathlib costs start-up

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from flow_operator.api import wire
 from flow_operator.plan import pinned
 from flow_operator.plan import run as run_plan
 from flow_operator.plan.fallback_pod import fallback_pod
@@ -435,6 +436,33 @@ def test_on_exit_is_told_success_only_where_the_flow_has_said_so() -> None:
     _, exit_pod = owed(run, killed(pod, 0))
     names = ("FLOW_OPERATOR_OUTCOME", "FLOW_OPERATOR_EXIT_CODE", "FLOW_OPERATOR_REASON")
     assert [variables(exit_pod)[each] for each in names] == ["Failed", "0", "Killed"]
+
+
+# --- main has ended before it could let flow-hooks call anything
+
+
+def never_came(message: str = "", reason: str = "Error") -> tuple[Manifest, Manifest]:
+    """Return a run whose main ended beside a flow-hooks that runs, and its pod."""
+    run, pod = running()
+    return run, m.ended(pod, code=1, message=message, reason=reason)
+
+
+def test_callbacks_of_a_main_that_never_came_are_not_waited_for() -> None:
+    for run, pod in (never_came(), never_came("exec: python3: not found", "StartError")):
+        plan = decide(run, seen(pod))
+        assert plan.status is not None
+        assert plan.status["ending"]["reason"] == "Killed"
+        assert [each.grace for each in plan.delete] == [None], "gently: a callback that runs comes to its end"
+        skipped = [{"name": name, "state": "Skipped"} for name in ("on_start", "on_exit")]
+        over = decide(m.with_status(run, plan.status), seen(m.ended(pod, "flow-hooks", message=receipts(*skipped))), 7)
+        assert over.status is not None
+        assert (over.status["phase"], over.create) == ("Failed", ())
+
+
+def test_callbacks_of_a_main_that_came_have_their_time_though_it_was_killed() -> None:
+    run, pod = never_came(wire.CAME)
+    plan = decide(run, seen(pod))
+    assert (plan.status["phase"] if plan.status else "", plan.delete) == ("Finishing", ())
 
 
 # --- flow-hooks itself cannot run, and main waits

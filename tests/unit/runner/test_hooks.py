@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from flow_operator.api import wire
 from flow_operator.runner import hooks as hooks_program
 
 from .conftest import Pod, ended, eventually
@@ -87,6 +88,24 @@ def test_a_callback_that_the_kernel_does_not_begin_has_failed(pod: Pod, monkeypa
     receipt = hooks_program.call("on_start")
     assert receipt["state"] == "Failed"
     assert "cannot be begun: [Errno 2]" in receipt["message"]
+
+
+def test_main_leaves_a_sign_that_its_callbacks_have_begun(pod: Pod) -> None:
+    pod.flow(a_flow(on_start="event('on_start')\n    time.sleep(0.5)"))
+    main, _ = pod.both()
+    pod.wait_event("on_start")
+    os.kill(main.pid, signal.SIGKILL)
+    ended(main)
+    assert (pod.home / "main.message").read_text() == wire.CAME
+
+
+def test_a_flow_that_is_stopped_before_it_has_a_report_gets_one(pod: Pod) -> None:
+    pod.flow(a_flow(body="signal.signal(signal.SIGTERM, signal.SIG_DFL); event('flow'); time.sleep(30)"))
+    main, _ = pod.both()
+    pod.wait_event("flow")
+    main.send_signal(signal.SIGTERM)
+    assert ended(main) == 143
+    assert pod.message()["reason"] == "Stopped"
 
 
 def test_a_killed_supervisor_does_not_let_on_exit_overlap_the_flow(pod: Pod) -> None:
