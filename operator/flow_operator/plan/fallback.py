@@ -87,8 +87,8 @@ def is_owed(status: dict[str, Any], pinned: Pinned, pod: Manifest | None, *, sta
     main = verdict.terminated(pod) if pod else None
     if main and verdict.on_start_failed(main, verdict.flow_report(main), status.get("hooks", ()), pinned.callbacks):
         return False
-    # Main waits for on_start in its container, and flow-hooks calls it once main is there.
-    return started or (pod is not None and verdict.began(pod) is not None)
+    # Main waits for on_start in its container, and flow-hooks calls it once main is there: before its kubelet says so.
+    return started or (pod is not None and (verdict.began(pod) is not None or fence.is_unreported(pod)))
 
 
 def promised(status: dict[str, Any]) -> dict[str, Any] | None:

@@ -68,6 +68,15 @@ def patience_left(pod: Manifest, now: datetime) -> float | None:
     return NODE_PATIENCE - seconds_since(deadline, now) if deadline else None
 
 
+def is_unreported(pod: Manifest) -> bool:
+    """Return whether the kubelet that was given a pod has not said how it ended: others may have called it gone."""
+    status = pod.get("status") or {}
+    conditions = status.get("conditions") or ()
+    collected = any(each.get("reason") == "DeletionByPodGC" for each in conditions)  # the phase is that one's then
+    told = status.get("reason") or everything_ended(pod) or (_is_over(pod) and not collected)
+    return bool(pod["spec"].get("nodeName")) and not told
+
+
 def unconfirmed(pod: Manifest, now: datetime) -> float:
     """Return the seconds that a pod deleted by force may still need until its node says that nothing runs."""
     if not _is_called_gone(pod) or not _may_run_unseen(pod):

@@ -220,6 +220,40 @@ def test_nothing_is_owed_by_a_pod_that_never_began() -> None:
     assert "hooks" not in plan.status
 
 
+BY_POD_GC = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC", "message": "no such node"}
+
+
+def bound() -> tuple[Manifest, Manifest]:
+    """Return a run whose pod was given a node, of which no kubelet has said that main began."""
+    plan = decide(m.a_run(), ObservedRun(deployment=m.a_ready_deployment(callbacks=("on_start", "on_exit"))))
+    pod = m.scheduled(plan.create[-1])
+    pod["spec"]["nodeName"] = "worker-2"
+    return m.with_status(m.a_run(), plan.status), pod
+
+
+def test_a_node_that_is_lost_before_it_told_of_main_owes_on_exit() -> None:
+    run, pod = bound()
+    gone = deleted(pod)
+    gone["status"] |= {"phase": "Failed", "conditions": [*gone["status"]["conditions"], BY_POD_GC]}
+    owed(run, gone)
+    assert decide(run, seen(deleted(pod)), 61).create, "deleted by force, and nobody reports it"
+    lost = m.with_status(run, decide(run, seen(deleted(pod, 45)), 120).status)
+    over = m.with_status(lost, decide(lost, seen(deleted(pod, 45)), 800).status)
+    assert (over["status"]["phase"], hook(over)["state"]) == ("Failed", "Pending")
+
+
+def test_nothing_is_owed_where_a_kubelet_has_said_that_main_never_began() -> None:
+    run, pod = bound()
+    refused, stopped = deleted(pod), deleted(m.ended(pod, code=137, reason="ContainerStatusUnknown"))
+    refused["status"] |= {"phase": "Failed", "reason": "OutOfcpu"}
+    stopped["status"] |= {"phase": "Failed"}
+    del stopped["status"]["containerStatuses"][0]["state"]["terminated"]["startedAt"]
+    for each in (refused, stopped):
+        plan = decide(run, seen(each))
+        assert plan.status is not None
+        assert "hooks" not in plan.status
+
+
 # --- the pod, and its bounds
 
 
