@@ -30,7 +30,7 @@ def played(request: pytest.FixtureRequest, namespace: Namespace, images: dict[st
     namespace.apply(*(each.deployment(nodeSelector={CONTROL_PLANE: ""}) for each in VARIANTS))
     for each in VARIANTS:
         namespace.wait_ready(each.name)
-    return play(namespace, chosen(request, CELLS), within=300)
+    return play(namespace, chosen(request, CELLS), within=420)
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)

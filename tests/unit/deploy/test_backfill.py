@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from flow_operator.api import labels
+from flow_operator.deploy import filling
 from flow_operator.deploy.cli.backfill import moment
 from flow_operator.plan import names
 from tests.support import makers
@@ -129,7 +130,11 @@ def test_fail_fast_makes_no_more(kubectl_flow: Call, scheduled: ApiServer) -> No
     assert said.out == "3 ticks: 1 failed, 2 not made\n"
 
 
-def test_a_run_that_is_deleted_does_not_hold_it_up(kubectl_flow: Call, scheduled: ApiServer) -> None:
+def test_a_run_that_is_deleted_does_not_hold_it_up(
+    kubectl_flow: Call, scheduled: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filling, "LOOK", 0.5)
+
     def react(method: str, run: dict[str, Any]) -> None:
         if method == "POST":
             scheduled.remove("flowruns", "team-a", run["metadata"]["name"])
