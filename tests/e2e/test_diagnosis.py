@@ -71,17 +71,39 @@ CASES = {
     "pod-security": Case("PodRefused", ("violates PodSecurity", "privileged"), "Pod Security allows it",
                          environment={"daskKubernetes": {"minWorkers": 1, "maxWorkers": 1, "workerSpec": PRIVILEGED}},
                          ends=False),
+    "webhook": Case("PodRefused", ("failed calling webhook", "nobody.example.com"), "does not answer", ends=False),
     "raised": Case("FlowRaised", ("ZeroDivisionError", "flow.py"), "Mend the flow", source="def flow():\n    1 / 0\n"),
     "type": Case("BadParameters", ("n",), "parameters the flow takes", more={"parameters": {"n": "many"}}),
     "unknown": Case("ParametersInvalid", ("unknown: m",), "It takes: n", more={"parameters": {"m": 1}}),
 }  # fmt: skip
 
 
+def webhook(namespace: Namespace) -> Manifest:
+    """Return a webhook that is asked about the pods of one run, and does not answer."""
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": f"{namespace.name}-nobody"},
+        "webhooks": [
+            {
+                "name": "nobody.example.com",
+                "admissionReviewVersions": ["v1"],
+                "sideEffects": "None",
+                "timeoutSeconds": 1,
+                "clientConfig": {"service": {"namespace": namespace.name, "name": "nobody"}},
+                "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace.name}},
+                "objectSelector": {"matchLabels": {"flow-operator.io/run": "webhook"}},
+            }
+        ],
+    }
+
+
 @pytest.fixture(scope="module", autouse=True)
 def troubles(namespace: Namespace) -> Iterator[None]:
     """Begin all of them; what a check would stumble over comes when the deployments are Ready."""
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "fpga"}}
-    namespace.apply({**quota, "spec": {"hard": {"requests.example.com/fpga": "1"}}})
+    namespace.apply({**quota, "spec": {"hard": {"requests.example.com/fpga": "1"}}}, webhook(namespace))
     nowhere = {**deployment("nowhere", ""), "spec": {"flow": {"image": NOWHERE}, "storage": {"docker": {}}}}
     namespace.apply(nowhere, *(deployed(name, first_runner(each)) for name, each in CASES.items()))
     for name in CASES:
@@ -90,6 +112,7 @@ def troubles(namespace: Namespace) -> Iterator[None]:
     runs = [run(name, name, **{"preRunningDeadlineSeconds": 240, **each.more}) for name, each in CASES.items()]
     namespace.apply(*runs)
     yield
+    kubectl("delete", "validatingwebhookconfiguration", f"{namespace.name}-nobody", "--ignore-not-found")
     kubectl("-n", namespace.name, "delete", "flowruns", "--all", "--wait=false")
 
 
@@ -119,6 +142,11 @@ def test_trouble_has_a_reason_a_message_and_a_remedy(namespace: Namespace, name:
     assert said["reason"] == reason(found, "Ready") == case.reason
     assert all(words in said["message"] for words in case.message), said["message"]
     assert case.remedy in said["remedy"]
+
+
+def test_a_run_begins_when_the_webhook_is_gone(namespace: Namespace) -> None:
+    kubectl("delete", "validatingwebhookconfiguration", f"{namespace.name}-nobody")
+    assert namespace.wait_run("webhook", within=40)["status"]["phase"] == "Succeeded"
 
 
 def test_a_flow_whose_image_is_nowhere(namespace: Namespace) -> None:

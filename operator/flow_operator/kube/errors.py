@@ -5,7 +5,8 @@ KubeError
 │   └── NoSuchKind   404: its kind is not there, the CRDs are not installed
 ├── Conflict         409: it is there already, or somebody wrote first
 ├── Refused          400, 422: validation said no; a person must act
-│   └── Forbidden    403: RBAC, admission, quota or Pod Security said no
+│   ├── Forbidden    403: RBAC, admission, quota or Pod Security said no
+│   └── Unadmitted   500: an admission webhook does not answer
 ├── Expired          410: the version asked for is too old
 ├── Unavailable      429, 5xx, or no answer: try again later
 │   └── Unauthorized 401: the credential is not accepted (or is being rotated)
@@ -49,6 +50,10 @@ class Forbidden(Refused):
     """RBAC, admission, quota or Pod Security said no."""
 
 
+class Unadmitted(Refused):
+    """An admission webhook does not answer. The server calls it an internal error; a person must act all the same."""
+
+
 class Expired(KubeError):
     """The version asked for is too old: list again."""
 
@@ -84,6 +89,8 @@ def of_status(status: int, body: str) -> KubeError:
     message = str(said.get("message") or f"HTTP {status}: {body[:300].strip()}")
     if status == 404 and not (said.get("details") or {}).get("name"):  # of an object, the server says its name
         return NoSuchKind(message)
+    if status == 500 and "failed calling webhook" in message:
+        return Unadmitted(message)
     return BY_STATUS.get(status, Unavailable)(message)
 
 

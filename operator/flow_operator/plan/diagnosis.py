@@ -330,6 +330,8 @@ def refused(what: str, message: str) -> Diagnosis:
         remedy = (
             "Change the pod spec in spec.environment or spec.runner so that the namespace's Pod Security allows it."
         )
+    elif "failed calling webhook" in message:
+        remedy = "The webhook that is named does not answer: mend it, or have it leave this namespace out."
     else:
         remedy = "Ask whoever runs the admission policy that is named, or change the pod spec."
     return diagnosis("PodRefused", f"{what} may not have its pod: {message}", remedy)

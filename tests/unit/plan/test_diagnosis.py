@@ -101,6 +101,7 @@ def test_what_a_kubelet_waits_for_is_named_as_far_as_the_pod_shows_it() -> None:
         ("failed quota: cpu: must specify limits.cpu for: check", "by a LimitRange in the namespace"),
         ('violates PodSecurity "restricted:latest": privileged', "Pod Security allows it"),
         ('admission webhook "policy.example.com" denied the request', "Ask whoever runs the admission policy"),
+        ('failed calling webhook "policy.example.com": connection refused', "have it leave this namespace out"),
     ],
 )
 def test_a_refusal_has_the_remedy_of_who_refuses(words: str, remedy: str) -> None:
