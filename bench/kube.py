@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import ssl
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import yaml
-from tests.support.cluster import CONTEXT, kubectl
+from tests.support.reading import CONTEXT, administrator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +26,7 @@ class Kube:
     """Requests and watches. A watch is open before the thing it is about is made, so that nothing is missed."""
 
     def __init__(self) -> None:
-        server, context = _administrator()
+        server, context = administrator()
         self._http = httpx.Client(base_url=server, verify=context, trust_env=False, timeout=30)
 
     def get(self, path: str, **query: str) -> Manifest:
@@ -108,21 +103,6 @@ def _checked(answer: httpx.Response) -> httpx.Response:
     if answer.is_error:
         raise Failed(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text[:500]}")
     return answer
-
-
-def _administrator() -> tuple[str, ssl.SSLContext]:
-    """Return the API server's address, and the test cluster's administrator as an SSL context."""
-    config = yaml.safe_load(kubectl("config", "view", "--raw", "--minify"))
-    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-    context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
-    with tempfile.TemporaryDirectory() as folder:
-        pair = Path(folder, "administrator.pem")
-        pair.touch(mode=0o600)
-        pair.write_bytes(
-            base64.b64decode(user["client-certificate-data"]) + b"\n" + base64.b64decode(user["client-key-data"])
-        )
-        context.load_cert_chain(pair)
-    return cluster["server"], context
 
 
 __all__ = ["CONTEXT", "Event", "Failed", "Kube", "Manifest", "collection_of", "path_of"]

@@ -8,7 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from tests.support.cluster import CONTEXT, ROOT
+from tests.support.cluster import ROOT
+from tests.support.reading import CONTEXT
 
 from bench.kube import Failed
 from flow_operator.images.runtime import LOCK_ENV

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flow_operator.images.runtime import LOCK_ENV
-from tests.support.cluster import CONTEXT, ROOT, deployment, kubectl
+from tests.support.cluster import ROOT, deployment, kubectl
+from tests.support.reading import CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,8 @@ from urllib.request import urlopen
 import pytest
 
 from tests.support import recorder
-from tests.support.cluster import CONTEXT, deployment, eventually, reason, run
+from tests.support.cluster import deployment, eventually, reason, run
+from tests.support.reading import CONTEXT
 
 if TYPE_CHECKING:
     from tests.support.cluster import Manifest, Namespace

@@ -12,18 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.cluster import (
-    CONTEXT,
-    Namespace,
-    condition,
-    deployment,
-    eventually,
-    kubectl,
-    reason,
-    run,
-)
+from tests.support.cluster import Namespace, condition, deployment, eventually, kubectl, reason, run
 from tests.support.engine import EngineFront
 from tests.support.local_operator import LocalOperator, settings
+from tests.support.reading import CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

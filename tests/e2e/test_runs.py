@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import recorder
-from tests.support.cluster import CONTEXT, condition, deployment, get_json, kubectl, reason, run
+from tests.support.cluster import condition, deployment, get_json, kubectl, reason, run
+from tests.support.reading import CONTEXT
 
 if TYPE_CHECKING:
     from tests.support.cluster import Namespace

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.cluster import CONTEXT, ROOT, SYSTEM, deployment, kubectl, run
+from tests.support.cluster import ROOT, SYSTEM, deployment, kubectl, run
+from tests.support.reading import CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
 
-from tests.support.cluster import CONTEXT, kubectl
+from tests.support.cluster import kubectl
+from tests.support.reading import CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

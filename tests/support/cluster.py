@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.support import reading
 from tests.support.condition_rules import violations
+from tests.support.reading import CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Manifest = dict[str, Any]
 
-CONTEXT = "kind-flow-operator"
 SYSTEM = "flow-operator-system"
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,17 +77,17 @@ class Namespace:
 
     def get(self, kind: str, name: str) -> Manifest:
         """Return an object."""
-        return get_json("-n", self.name, kind, name)
+        found = self.find(kind, name)
+        assert found is not None, f"there is no {kind} {name} in {self.name}"
+        return found
 
     def find(self, kind: str, name: str) -> Manifest | None:
         """Return an object, or None."""
-        said = kubectl("-n", self.name, "get", kind, name, "-o", "json", "--ignore-not-found")
-        return json.loads(said) if said.strip() else None
+        return reading.find(self.name, kind, name)
 
     def list(self, kind: str, selector: str = "") -> list[Manifest]:
         """Return objects."""
-        items: list[Manifest] = get_json("-n", self.name, kind, *(["-l", selector] if selector else []))["items"]
-        return items
+        return reading.listed(self.name, kind, selector)
 
     def delete(self, kind: str, name: str, *more: str) -> None:
         """Delete an object without waiting."""

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from tests.support.cluster import Namespace, kubectl
+from tests.support import reading
 from tests.support.nodes import CONTROL_PLANE
 from tests.support.served import serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from tests.support.cluster import Namespace
 
 
 # Runs in the runtime image. What is told about a life is added to what is known of it, nothing is ever taken away.
@@ -132,7 +134,7 @@ def lives(namespace: Namespace) -> dict[str, list[Life]]:
     """Return the lives of each run, in the order they began."""
     path = f"/api/v1/namespaces/{namespace.name}/services/lives:8000/proxy/"
     found: dict[str, list[Life]] = {}
-    for each in sorted(map(_life, json.loads(kubectl("get", "--raw", path))), key=lambda life: life.began):
+    for each in sorted(map(_life, json.loads(reading.raw(path))), key=lambda life: life.began):
         found.setdefault(each.run, []).append(each)
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.support import reading
 from tests.support.cluster import Namespace, eventually, kubectl
 from tests.support.served import serve
 
@@ -43,7 +44,7 @@ def start(namespace: Namespace, image: str) -> None:
 def records(namespace: Namespace, run: str | None = None) -> list[dict[str, Any]]:
     """Return what was recorded, of one run or of all."""
     path = f"/api/v1/namespaces/{namespace.name}/services/recorder:8000/proxy/"
-    found: list[dict[str, Any]] = json.loads(kubectl("get", "--raw", path))
+    found: list[dict[str, Any]] = json.loads(reading.raw(path))
     return [each for each in found if run is None or each.get("run") == run]
 
 

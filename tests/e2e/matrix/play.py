@@ -171,7 +171,7 @@ def wait(
 
 def look(namespace: Namespace, played: Iterable[Played]) -> None:
     """See what has become of the runs, their pods and their lives, in three requests."""
-    found = json.loads(kubectl("-n", namespace.name, "get", "flowruns,pods", "-o", "json"))["items"]
+    found = namespace.list("flowruns,pods")
     runs = {each["metadata"]["name"]: each for each in found if each["kind"] == "FlowRun"}
     pods = [each for each in found if each["kind"] == "Pod"]
     lives = record.lives(namespace)
