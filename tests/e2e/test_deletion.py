@@ -25,12 +25,11 @@ def flow(seconds: float = 60):
 """
 )
 PLAIN = "import time\ndef flow(seconds: float = 60):\n    time.sleep(seconds)\n"
-STUCK = {"nodeSelector": {"disk": "does-not-exist"}}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def deployments(namespace: Namespace) -> None:
-    namespace.apply(deployment("slow", SLOW), deployment("plain", PLAIN), deployment("stuck", SLOW, runner=STUCK))
+    namespace.apply(deployment("slow", SLOW), deployment("plain", PLAIN))
     for each in ("slow", "plain"):
         namespace.wait_ready(each)
 

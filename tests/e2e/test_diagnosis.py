@@ -59,7 +59,7 @@ CASES = {
         "volumeMounts": [{"name": "litter", "mountPath": "/litter"}],
     }, more={"infrastructureBackoffLimit": 0}),
     "selector": Case("Unschedulable", ("nodes are available", "a node with disk=none"), "nodeSelector in spec.runner",
-                     {"nodeSelector": {"disk": "none"}}, ends=False),
+                     {"nodeSelector": {"disk": "none"}}, ends=False, checked_with={}),
     "request": Case("Unschedulable", ("Insufficient memory", "memory 900Gi (container main)"), "requests.memory",
                     {"resources": {"requests": {"memory": "900Gi"}}}, ends=False),
     "secret": Case("ConfigMissing", ('secret "no-such-secret" not found',), "Create the Secret",

@@ -137,8 +137,9 @@ def test_out_of_memory_names_the_limit(namespace: Namespace) -> None:
 
 def test_an_unschedulable_run_shows_the_schedulers_words(namespace: Namespace) -> None:
     nowhere = {"nodeSelector": {"disk": "does-not-exist"}}
-    namespace.apply(deployment("nowhere", SQUARES, runner=nowhere))
+    namespace.apply(deployment("nowhere", SQUARES))
     namespace.wait_ready("nowhere")
+    namespace.apply(deployment("nowhere", SQUARES, runner=nowhere))  # its check needs a node
     namespace.apply(run("nowhere", "nowhere", preRunningDeadlineSeconds=8))
     done = namespace.wait_run("nowhere")
     assert reason(done, "Succeeded") == "Unschedulable"

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 Manifest = dict[str, Any]
 
+# Objects that are remembered to be gone: the answer to a write of ours may be read after the watch's word of their end.
+MOST_GONE = 4096
+
 
 class Key(NamedTuple):
     """An object by name."""
@@ -43,11 +46,14 @@ class Store:
         self._runs_children: dict[tuple[str, str], set[Key]] = defaultdict(set)  # by namespace and run name
         self._builds: set[Key] = set()  # deployments that build, or wait for their turn
         self._gone: dict[tuple[str, str], Manifest] = {}  # last words of deleted runner pods, by UID and attempt
+        self._removed: dict[str, int] = {}  # versions of what is gone, by UID, the latest last
 
     def put(self, manifest: Manifest) -> bool:
         """Keep an object; return whether it is news."""
         key = key_of(manifest)
         old = self._objects.get(key)
+        if _version(manifest) <= self._removed.get(manifest["metadata"]["uid"], -1):
+            return False
         if old is not None and old["metadata"]["uid"] == manifest["metadata"]["uid"]:
             if _version(old) >= _version(manifest):
                 return False
@@ -64,6 +70,9 @@ class Store:
     def remove(self, manifest: Manifest) -> bool:
         """Forget an object; a namesake made since then stays."""
         key = key_of(manifest)
+        self._removed[manifest["metadata"]["uid"]] = _version(manifest)
+        if len(self._removed) > MOST_GONE:
+            del self._removed[next(iter(self._removed))]
         old = self._objects.get(key)
         if old is None or old["metadata"]["uid"] != manifest["metadata"]["uid"]:
             return False

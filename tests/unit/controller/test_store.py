@@ -39,6 +39,16 @@ def test_a_late_deletion_of_a_namesake_does_not_remove_its_successor() -> None:
     assert store.get(KEY) is not None
 
 
+def test_what_is_gone_is_not_brought_back_by_the_late_answer_to_a_write() -> None:
+    store = Store()
+    store.put(pod(version=5))
+    store.remove(pod(version=8))
+    assert not store.put(pod(version=7))
+    assert store.get(KEY) is None
+    assert store.put(pod(version=9)), "it was not gone after all: a list was older than it"
+    assert store.put(pod(uid="another", version=10))
+
+
 def test_children_are_found_by_owner_until_they_are_removed() -> None:
     store = Store()
     store.put(pod())
