@@ -71,10 +71,14 @@ def patience_left(pod: Manifest, now: datetime) -> float | None:
 def is_unreported(pod: Manifest) -> bool:
     """Return whether the kubelet that was given a pod has not said how it ended: others may have called it gone."""
     status = pod.get("status") or {}
-    conditions = status.get("conditions") or ()
-    collected = any(each.get("reason") == "DeletionByPodGC" for each in conditions)  # the phase is that one's then
-    told = status.get("reason") or everything_ended(pod) or (_is_over(pod) and not collected)
+    told = status.get("reason") or everything_ended(pod) or (_is_over(pod) and not is_collected(pod))
     return bool(pod["spec"].get("nodeName")) and not told
+
+
+def is_collected(pod: Manifest) -> bool:
+    """Return whether the pod garbage collector took a pod away, for its node is gone; the phase is that one's then."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(each.get("reason") == "DeletionByPodGC" for each in conditions)
 
 
 def unconfirmed(pod: Manifest, now: datetime) -> float:

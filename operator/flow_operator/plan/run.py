@@ -298,6 +298,8 @@ def _job_is_made(case: Case) -> bool:
 
 
 def _lost(case: Case, of: str = "") -> Diagnosis:
+    if case.seen.vanished and fence.is_collected(case.seen.vanished):
+        return attempts.node_lost(case.seen.vanished)
     gone = f"The {of} of runner pod" if of else "The runner pod"
     return diagnosis.diagnosis(
         "RunnerDeleted",

@@ -137,7 +137,6 @@ class End:
     then: str = ""  # what is done once it is suspended
     exact: bool = True  # nothing of the pod is lost: each callback is begun exactly once
     told: bool = True  # the receipt of on_start can always be read
-    unheld: str = ""  # the reason without callbacks, where it differs: no finalizer of ours holds the pod then
     attempts: int = 1
     outlives: float = 0.0  # seconds that a failing on_start lasts, so that the end comes while it runs
     start_fails: tuple[str, str] = ("Failed", "OnStartFailed")  # phase and reason there
@@ -158,7 +157,7 @@ class End:
         declared = ONCE if self.exact or alone else AT_LEAST_ONCE
         phase, reason, flow, on_exit, states = self.phase, self.reason, ONCE, declared, variant.states
         if variant is NONE:
-            return Expected(phase, self.unheld or reason, NEVER, ONCE, NEVER, None)
+            return Expected(phase, reason, NEVER, ONCE, NEVER, None)
         if variant.start_fails:
             if self.phase is not None:
                 phase, reason = self.start_fails
@@ -193,7 +192,7 @@ class Cell:
 
 
 _ONE = {"infrastructureBackoffLimit": 0}
-_LASTS = 10.0
+_LASTS = 25.0  # what ends it comes within seconds; when sixty others do the same, not within ten
 _FEW = (NONE, BOTH)
 
 # From the beginning of the pod: long enough for a flow to begin while a dozen others do.
@@ -256,7 +255,7 @@ NODE_ENDS = (
         parameters={"seconds": 5.0, "begin": 5.0, "leave": 4.0},
     ),
     End(
-        "node stopped", "Failed", "NodeLost", exact=False, told=False, spec=_ONE, unheld="RunnerDeleted",
+        "node stopped", "Failed", "NodeLost", exact=False, told=False, spec=_ONE,
         outlives=60.0, start_fails=("Failed", "NodeLost"), start_is_killed=True,
     ),
 )  # fmt: skip

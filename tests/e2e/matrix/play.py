@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Provocation = Callable[[Namespace, list[str]], list[str]]  # does it to some runs, returns to which it could
 
 ENDED = ("Succeeded", "Failed", "Cancelled", "Suspended")
-AT_ONCE = 12  # runs that have not begun yet: more of them only wait for each other on two cores
+AT_ONCE = 10  # runs that have not begun yet: more of them only wait for each other on two cores
 RUN = "flow-operator.io/run"
 
 

@@ -159,4 +159,4 @@ def test_a_run_is_tried_again_when_the_node_of_its_scheduler_is_turned_off(names
     assert (status["phase"], status.get("result"), status["attempt"]) == ("Succeeded", 1, 2), status
     first, second = status["attempts"]
     assert (first["outcome"], second["outcome"]) == ("Failed", "Succeeded")
-    assert status["retries"] == {"infrastructure": 1}
+    assert status["retries"]["infrastructure"] == 1

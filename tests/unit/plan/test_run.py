@@ -257,6 +257,17 @@ def test_a_runner_deleted_before_it_was_seen_to_run_is_not_made_again() -> None:
     assert not plan.create
 
 
+def test_a_runner_that_was_collected_with_its_node_was_lost_with_it() -> None:
+    run, plan = begun(infrastructureBackoffLimit=0)
+    pod = m.running(made(plan, "Pod"))
+    run = m.with_status(run, decide(run, ObservedRun(runner=pod, runners=(pod,))).status)
+    collected = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC"}
+    last = {**pod, "status": {**pod["status"], "phase": "Failed", "conditions": [collected]}}
+    plan = decide(run, ObservedRun(runner_gone=True, vanished=last))
+    assert reason(plan.status, "Succeeded") == "NodeLost"
+    assert not plan.create
+
+
 def test_a_node_that_never_reports_the_end_is_called_lost() -> None:
     run, plan = begun(infrastructureBackoffLimit=0)
     pod = m.running(made(plan, "Pod"))
