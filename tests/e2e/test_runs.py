@@ -159,7 +159,7 @@ def test_on_start_that_fails_keeps_the_flow_from_running(namespace: Namespace) -
 
 def test_a_deadline_ends_the_run_and_on_exit_runs(namespace: Namespace) -> None:
     source = FAILING.replace("    if fail:", "    _time.sleep(60)\n    if fail:")
-    namespace.apply(deployment("slow", source), run("slow", "slow", activeDeadlineSeconds=4))
+    namespace.apply(deployment("slow", source), run("slow", "slow", activeDeadlineSeconds=12))
     done = namespace.wait_run("slow")
     assert reason(done, "Succeeded") == "DeadlineExceeded"
     assert recorder.names(namespace, "slow") == ["on_start", "flow", "on_exit"]
