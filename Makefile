@@ -50,12 +50,9 @@ chart: $(VENV) tools ## The chart: lint, schema, what it renders, its RBAC.
 
 .PHONY: e2e
 e2e: $(VENV) cluster ## Tests on the cluster.
-	@$(STEP) "tests that leave each other alone, three modules at a time" \
-		pytest -v -n 3 --dist loadfile --no-loadscope-reorder --durations=15 -m "not alone" tests/integration tests/e2e
-	@$(STEP) "the matrix of ends: on the nodes, and of the node" \
-		pytest -v -n 2 --dist loadfile --durations=2 -m alone tests/e2e/matrix
-	@$(STEP) "tests that must be alone" \
-		pytest -v --durations=15 -m alone --ignore=tests/e2e/matrix tests/e2e
+	@$(STEP) "tests that leave each other alone, two modules at a time" \
+		pytest -v -n 2 --dist loadfile --no-loadscope-reorder --durations=15 -m "not alone" tests/integration tests/e2e
+	@$(STEP) "tests that must be alone" pytest -v --durations=15 -m alone tests/e2e
 
 .PHONY: bench
 bench: $(VENV) cluster ## Measure it against its targets and its peers.

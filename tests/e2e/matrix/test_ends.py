@@ -1,7 +1,4 @@
-"""Every end of a run that leaves the nodes alone, with every kind of callbacks, all at the same time.
-
-On the control plane: the other node is being killed, drained and stopped meanwhile (test_nodes.py).
-"""
+"""Every end of a run that leaves the nodes alone, with every kind of callbacks, all at the same time."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ import pytest
 from tests.e2e.matrix.cells import ATTEMPTS, ENDS, VARIANTS, Cell, cells
 from tests.e2e.matrix.play import Played, chosen, play
 from tests.support import lives
-from tests.support.nodes import CONTROL_PLANE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +23,7 @@ CELLS = cells(*ENDS, *ATTEMPTS)
 @pytest.fixture(scope="module")
 def played(request: pytest.FixtureRequest, namespace: Namespace, images: dict[str, str]) -> dict[Cell, Played]:
     lives.start(namespace, images["runtime"])
-    namespace.apply(*(each.deployment(nodeSelector={CONTROL_PLANE: ""}) for each in VARIANTS))
+    namespace.apply(*(each.deployment() for each in VARIANTS))
     for each in VARIANTS:
         namespace.wait_ready(each.name)
     return play(namespace, chosen(request, CELLS), within=420)
