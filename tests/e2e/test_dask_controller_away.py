@@ -26,6 +26,18 @@ def deployments(namespace: Namespace) -> None:
     namespace.wait_ready("cluster")
 
 
+def test_the_operator_leaves_finalizers_alone_while_the_dask_controller_lives(namespace: Namespace) -> None:
+    before = operator_requests("PATCH", "DaskCluster") + operator_requests("PATCH", "DaskAutoscaler")
+    namespace.apply(run("kept", "cluster"))
+    namespace.wait_phase("kept", "Running")
+    (cluster,) = namespace.list("daskclusters", "flow-operator.io/run=kept")
+    assert cluster["metadata"]["finalizers"], "there is something to leave alone"
+    namespace.delete("flowrun", "kept")
+    namespace.wait_gone("flow-operator.io/run=kept", within=30)
+    assert operator_requests("PATCH", "DaskCluster") + operator_requests("PATCH", "DaskAutoscaler") == before
+    assert operator_requests("DELETE", "DaskCluster") > 0, "the counter counts"
+
+
 @pytest.fixture
 def no_dask_controller() -> Iterator[None]:
     kubectl("-n", SYSTEM, "scale", DASK_OPERATOR, "--replicas=0")
@@ -42,15 +54,3 @@ def test_nothing_is_left_when_the_dask_controller_is_gone(namespace: Namespace, 
     request.getfixturevalue("no_dask_controller")
     namespace.delete("flowrun", "orphan")
     namespace.wait_gone("flow-operator.io/run=orphan", within=30)
-
-
-def test_the_operator_leaves_finalizers_alone_while_the_dask_controller_lives(namespace: Namespace) -> None:
-    before = operator_requests("PATCH", "DaskCluster") + operator_requests("PATCH", "DaskAutoscaler")
-    namespace.apply(run("kept", "cluster"))
-    namespace.wait_phase("kept", "Running")
-    (cluster,) = namespace.list("daskclusters", "flow-operator.io/run=kept")
-    assert cluster["metadata"]["finalizers"], "there is something to leave alone"
-    namespace.delete("flowrun", "kept")
-    namespace.wait_gone("flow-operator.io/run=kept", within=30)
-    assert operator_requests("PATCH", "DaskCluster") + operator_requests("PATCH", "DaskAutoscaler") == before
-    assert operator_requests("DELETE", "DaskCluster") > 0, "the counter counts"

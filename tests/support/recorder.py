@@ -32,7 +32,7 @@ def record(what, **more):
     # run and attempt come from the environment of callbacks, or from the request of the flow's own container
     request = _json.loads(_os.environ.get("FLOW_OPERATOR_RUN", "{}")).get("run", {})
     body = {"what": what, "at": _time.time(), "run": request.get("name"), "pod": _os.environ.get("HOSTNAME"), **more}
-    _request.urlopen(_request.Request("http://recorder:8000", data=_json.dumps(body).encode()), timeout=10)
+    _request.urlopen(_request.Request("http://recorder:8000", data=_json.dumps(body).encode()), timeout=30)
 """
 
 

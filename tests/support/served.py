@@ -27,7 +27,9 @@ def serve(namespace: Namespace, name: str, image: str, program: str, **spec: Any
                         "name": name,
                         "image": image,
                         "command": ["python3", "-u", "-c", program],
-                        "readinessProbe": {"tcpSocket": {"port": 8000}, "periodSeconds": 1},
+                        "readinessProbe": {"tcpSocket": {"port": 8000}, "periodSeconds": 1, "failureThreshold": 20},
+                        # Without a request it would get what sixty others leave of two cores.
+                        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
                         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
                     }
                 ],

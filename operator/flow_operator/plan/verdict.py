@@ -68,13 +68,9 @@ def record(status: dict[str, Any], report: wire.RunReport, hooks: list[wire.Hook
     if error := report.get("error"):
         status["error"] = {**error, "message": diagnosis.scrub(error.get("message", ""))[:1000]}
     if seen := report.get("workersSeen"):
-        status["workers"] = {
-            "desired": 0,
-            "ready": 0,
-            "peak": 0,
-            **status.get("workers", {}),
-            "computed": seen,
-        }
+        counted = {"desired": 0, "ready": 0, **status.get("workers", {})}
+        # One that came and computed between two looks was never counted.
+        status["workers"] = {**counted, "peak": max(1, counted.get("peak", 0)), "computed": seen}
     for each in hooks:
         known = next((hook for hook in status.get("hooks", ()) if hook["name"] == each["name"]), None)
         if known is None or known["state"] == "Pending":  # what was run in a pod of its own has its receipt from there
