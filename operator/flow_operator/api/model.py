@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
 
@@ -17,6 +17,12 @@ class Model(BaseModel):
         """Return the JSON form, without unset and empty values."""
         dumped: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         return dumped
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the first thing that is wrong, as "place.in.it: what"."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 # Free-form JSON: the API server keeps whatever is there (a frozen PodSpec would prune new fields).

@@ -16,7 +16,7 @@ from ..plan import clean_up, deadlines, deployment, kubernetes_job, run
 from ..plan.conditions import is_true
 from ..plan.types import Announcement, Plan, Ref
 from .observe import observe_deployment, observe_run, sources_are_known
-from .ours import is_ours
+from .ours import is_ours, is_owned
 from .store import Key, Manifest, Store, labels_of
 
 if TYPE_CHECKING:
@@ -130,16 +130,16 @@ class Reconciler:
         uid = living["metadata"]["uid"] if living else None
         children = self._store.children_by_run_name(key.namespace, key.name)
         left = [each for each in children if labels_of(each).get(RUN_UID) != uid]
+        pods = [each for each in left if each["kind"] == "Pod"]
         # A copy of a pod of ours has its finalizer too, and nothing to tell.
         copies = [each for each in children if living and each["kind"] == "Pod" and not is_ours(living, each)]
         clusters = [each for each in left if each["kind"] in ("DaskCluster", "DaskAutoscaler")]
         blocked, wait = clean_up.stuck_finalizers(clusters, self._clock())
         for ref in blocked:
             await self._unblock(ref)
-        held, over = clean_up.orphans(left)
-        for ref in over:
+        for ref in clean_up.orphans(pods):
             await self._delete(ref)
-        for ref in (*held, *clean_up.orphans(copies)[0]):
+        for ref in clean_up.held([*pods, *copies]):
             await self._release(ref)
         if wait is not None:
             self._queue.add(key, wait)
@@ -209,7 +209,7 @@ class Reconciler:
             made = await self._api.create(manifest, strict=manifest["kind"] == "Job")
         except Conflict:
             made = await self._api.get(manifest["apiVersion"], manifest["kind"], meta["namespace"], meta["name"])
-            if owner_uid not in [each["uid"] for each in made["metadata"].get("ownerReferences", ())]:
+            if not is_owned(made, owner_uid):
                 raise Refused(f"{manifest['kind']} {meta['name']} exists and belongs to somebody else") from None
         return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], **made}
 

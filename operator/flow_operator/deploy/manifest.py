@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from flow_operator.api import labels
 from flow_operator.api.flow_deployment import parse_spec
+from flow_operator.api.model import first_fault
 from flow_operator.flow.errors import DeployRefused
 from flow_operator.flow.storage import Docker
 
@@ -59,9 +60,7 @@ def check(name: str, spec: Manifest) -> None:
     try:
         parse_spec(spec)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
         raise DeployRefused(
-            f"Flow {name!r} does not fit into a FlowDeployment: {place}: {first['msg']}.",
+            f"Flow {name!r} does not fit into a FlowDeployment: {first_fault(error)}.",
             remedy="Change what the message names; docs/flowdeployment.md has every field.",
         ) from None

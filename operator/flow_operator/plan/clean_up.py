@@ -72,7 +72,7 @@ def leftovers(seen: ObservedRun, now: datetime, *, under_way: bool) -> Plan:
     """Return what to do about clusters whose attempt is over."""
     dask = [*(() if under_way else cluster_objects(seen)), *seen.earlier]
     blocked, left = stuck_finalizers(dask, now)
-    gone = tuple(Ref.of(each) for each in dask if not _dying(each))
+    gone = tuple(Ref.of(each) for each in dask if not fence.dying(each))
     return Plan(delete=gone, unblock=blocked, again_after=left)
 
 
@@ -93,10 +93,6 @@ def _looked_at(run: Manifest, hook: dict[str, Any] | None) -> dict[str, Any] | N
     return new if new != status else None
 
 
-def _dying(manifest: Manifest) -> bool:
-    return bool(manifest["metadata"].get("deletionTimestamp"))
-
-
 def stuck_finalizers(objects: list[Manifest], now: datetime) -> tuple[tuple[Ref, ...], float | None]:
     """Return dying objects whose finalizer outlived our patience, and when the next one will."""
     due: list[Ref] = []
@@ -113,16 +109,17 @@ def stuck_finalizers(objects: list[Manifest], now: datetime) -> tuple[tuple[Ref,
     return tuple(due), min(waits, default=None)
 
 
-def orphans(pods: list[Manifest]) -> tuple[tuple[Ref, ...], tuple[Ref, ...]]:
-    """Return which pods of a run that is gone our finalizers hold, and which nobody will delete: nothing is told."""
-    held = tuple(Ref.of(each) for each in pods if each["kind"] == "Pod" and finalizers.holds(each) and _dying(each))
-    over = tuple(
-        Ref.of(each)
-        for each in pods
-        if each["kind"] == "Pod" and not each["metadata"].get("ownerReferences") and not _dying(each)
-        if _ended(each) or (_is_fallback(each) and not _has_begun(each))
+def held(pods: list[Manifest]) -> tuple[Ref, ...]:
+    """Return which of some pods only our finalizers hold, of which there is nothing to tell."""
+    return tuple(Ref.of(each) for each in pods if finalizers.holds(each) and fence.dying(each))
+
+
+def orphans(pods: list[Manifest]) -> tuple[Ref, ...]:
+    """Return which pods of a run that is gone nobody else will delete."""
+    nobodys = [each for each in pods if not each["metadata"].get("ownerReferences") and not fence.dying(each)]
+    return tuple(
+        Ref.of(each) for each in nobodys if fence.is_over(each) or (_is_fallback(each) and not _has_begun(each))
     )
-    return held, over
 
 
 def _is_fallback(pod: Manifest) -> bool:
@@ -135,17 +132,15 @@ def _has_begun(pod: Manifest) -> bool:
     return any("running" in state or "terminated" in state or each.get("restartCount") for _, state, each in states)
 
 
-def _ended(pod: Manifest) -> bool:
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-
-
 def _unended_jobs(seen: ObservedRun) -> tuple[Ref, ...]:
     return tuple(Ref.of(each) for each in filter(kubernetes_job.may_run, seen.jobs))
 
 
 def _unended(pods: tuple[Manifest, ...]) -> tuple[Ref, ...]:
     """Pods that never come to an end by themselves: the run has its verdict without them."""
-    return tuple(Ref.of(each) for each in pods if not _ended(each) and not _dying(each) and not _ending(each))
+    return tuple(
+        Ref.of(each) for each in pods if not fence.is_over(each) and not fence.dying(each) and not _ending(each)
+    )
 
 
 def _ending(pod: Manifest) -> bool:
@@ -163,4 +158,4 @@ def _expired_pods(run: Manifest, seen: ObservedRun, now: datetime) -> tuple[tupl
     if left > 0:
         return (), left
     fallbacks = () if fallback.promised(status) else seen.fallbacks  # on_exit may have begun long after the run's end
-    return tuple(Ref.of(each) for each in (*seen.jobs, *seen.runners, *fallbacks) if not _dying(each)), None
+    return tuple(Ref.of(each) for each in (*seen.jobs, *seen.runners, *fallbacks) if not fence.dying(each)), None

@@ -28,13 +28,13 @@ _ROUTES = [
     "distributed.http.statics",
     "distributed.http.scheduler.api",
 ]
-# Not `dask worker`: its command line costs 0.4 s of CPU before it begins, in every pod.
 _SCHEDULER_DEFAULTS = {
     f"DASK_DISTRIBUTED__SCHEDULER__{key.upper().replace('-', '_')}": str(value)
     for key, value in wire.SCHEDULER_DEFAULTS.items()
 }
 # The Deployment's or the pod's: retirement deletes the one of that name.
 _NAME = ("--name", f"$({wire.WORKER_NAME_ENV})")
+# Not `dask worker`: its command line costs 0.4 s of CPU before it begins, in every pod.
 DASK_WORKER = ("python3", "-m", "distributed.cli.dask_worker")
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from ..api import wire
 from ..api.flow_deployment import Environment, FlowFactsStatus
-from ..api.model import Model, Text
+from ..api.model import Model, Text, first_fault
 from . import diagnosis
 
 if TYPE_CHECKING:
@@ -57,12 +57,10 @@ def _fit_into_status(told: dict[str, Any]) -> None:
     try:
         _Told.model_validate(told)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
         raise Unusable(
             diagnosis.diagnosis(
                 "FlowInvalid",
-                f"What the flow says of itself cannot be kept: {place}: {first['msg']}.",
+                f"What the flow says of itself cannot be kept: {first_fault(error)}.",
                 "Change that of the flow; if its module writes to the termination message, let it not.",
             )
         ) from None
@@ -72,9 +70,7 @@ def _check(found: dict[str, Any], spec: FlowDeploymentSpec) -> None:
     try:
         environment = Environment.model_validate(found.get("environment") or {})
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
-        raise Unusable(_invalid(found, f"{place}: {said}")) from None
+        raise Unusable(_invalid(found, first_fault(error).replace("Value error, ", "", 1))) from None
     storage = spec.storage
     if environment.kubernetes_job and storage and storage.local is not None:
         raise Unusable(_invalid(found, "kubernetesJob needs the flow in an image or mounted, not in local storage"))

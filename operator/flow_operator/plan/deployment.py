@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -477,11 +476,7 @@ def _dying(manifest: Manifest) -> bool:
 
 def read_report(terminated: dict[str, Any]) -> dict[str, Any] | None:
     """Read a pod's termination message; None where it left none that can be read."""
-    try:
-        report = json.loads(terminated.get("message") or "")
-    except (ValueError, RecursionError):
-        return None
-    return report if isinstance(report, dict) else None
+    return reports.document(terminated.get("message"))
 
 
 CHECKS = (

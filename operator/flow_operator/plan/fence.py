@@ -28,11 +28,11 @@ def living(seen: ObservedRun) -> tuple[Manifest, ...]:
 
 def may_run(pod: Manifest) -> bool:
     """Return whether anything in a pod may run, now or later."""
-    return not (_is_over(pod) or _is_called_gone(pod) or everything_ended(pod))
+    return not (is_over(pod) or _is_called_gone(pod) or everything_ended(pod))
 
 
-def _is_over(pod: Manifest) -> bool:
-    """The kubelet says so in the phase once nothing runs any more."""
+def is_over(pod: Manifest) -> bool:
+    """Return whether a pod has ended: the kubelet says so in the phase once nothing runs any more."""
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
@@ -54,7 +54,7 @@ def ended_for_good(pod: Manifest, container: Manifest) -> bool:
     if ended is None:
         return False
     again = container.get("restartPolicy") == "OnFailure" and ended.get("exitCode") != 0
-    return not again or dying(pod) or _is_over(pod)
+    return not again or dying(pod) or is_over(pod)
 
 
 def dying(pod: Manifest) -> bool:
@@ -71,7 +71,7 @@ def patience_left(pod: Manifest, now: datetime) -> float | None:
 def is_unreported(pod: Manifest) -> bool:
     """Return whether the kubelet that was given a pod has not said how it ended: others may have called it gone."""
     status = pod.get("status") or {}
-    told = status.get("reason") or everything_ended(pod) or (_is_over(pod) and not is_collected(pod))
+    told = status.get("reason") or everything_ended(pod) or (is_over(pod) and not is_collected(pod))
     return bool(pod["spec"].get("nodeName")) and not told
 
 
@@ -103,7 +103,7 @@ def unheard(seen: ObservedRun, grace: float, *, begun: bool) -> float:
 def _may_run_unseen(pod: Manifest) -> bool:
     """Return whether a node had taken a pod, and has not said that nothing of it runs any more."""
     somewhere = pod["spec"].get("nodeName") or (pod.get("status") or {}).get("containerStatuses")
-    return bool(somewhere) and not _is_over(pod) and not everything_ended(pod)
+    return bool(somewhere) and not is_over(pod) and not everything_ended(pod)
 
 
 def _grace(pod: Manifest) -> float:

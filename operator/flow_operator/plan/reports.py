@@ -29,9 +29,18 @@ _MOST_TRIES = 1000
 _MOST_SECONDS = 1e9
 
 
+def document(message: str | None) -> dict[str, Any] | None:
+    """Return what a container left, whatever is in it; None where it cannot be read."""
+    try:
+        said = json.loads(message or "")
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
 def of_flow(message: str | None) -> wire.RunReport:
     """Return what the runner said of its flow; empty where it was killed before it could."""
-    said = _document(message)
+    said = document(message) or {}
     report: wire.RunReport = {}
     if said.get("state") in get_args(wire.State):
         report["state"] = said["state"]
@@ -58,13 +67,13 @@ def of_flow(message: str | None) -> wire.RunReport:
 
 def of_hooks(message: str | None) -> list[wire.HookReceipt]:
     """Return the receipts of callbacks, one of each at most."""
-    receipts = (_receipt(each) for each in _listed(_document(message).get("hooks")))
+    receipts = (_receipt(each) for each in _listed((document(message) or {}).get("hooks")))
     return list({each["name"]: each for each in receipts if each}.values())
 
 
 def of_check(message: str | None) -> wire.CheckReport:
     """Return what a check said: facts, which are still to be looked at, or a reason."""
-    said = _document(message)
+    said = document(message) or {}
     report: wire.CheckReport = {}
     if isinstance(facts := said.get("flow"), dict):
         report["flow"] = cast("wire.FlowFacts", facts)
@@ -75,14 +84,6 @@ def of_check(message: str | None) -> wire.CheckReport:
     if error := _error(said.get("error")):
         report["error"] = error
     return report
-
-
-def _document(message: str | None) -> dict[str, Any]:
-    try:
-        said = json.loads(message or "")
-    except (ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}
 
 
 def _receipt(said: Any) -> wire.HookReceipt | None:
