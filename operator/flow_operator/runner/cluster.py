@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 120.0
 RECONNECT_TIMEOUT = 10.0  # of a client that has lost its scheduler: what it computed is lost already
 PROBE_TIMEOUT = 3.0  # of a scheduler that may be gone
+END_TIMEOUT = 2.0  # until a process whose connections have ended can be asked how it ended
 GLANCE = 1.0  # seconds between two looks at a scheduler that has no worker yet
 MAX_WORKERS_SEEN = 16
 CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
@@ -41,12 +42,17 @@ class Cluster(Session):
 
     def explain(self, error: BaseException) -> None:
         """Raise RunFailed if the flow failed because the scheduler went away."""
-        if isinstance(error, (*CANCELLED, OSError)):
-            _still_ours(self.scheduler, error)
+        if not isinstance(error, (*CANCELLED, OSError)):
+            return
+        _still_ours(self.scheduler, error)
         if isinstance(error, CANCELLED) and "scheduler-connection-lost" in str(error):
-            raise RunFailed("SchedulerLost", f"lost the connection to the Dask scheduler at {self.address}") from error
-        if isinstance(error, (*CANCELLED, OSError)) and not answers(self.address, PROBE_TIMEOUT):
-            raise RunFailed("SchedulerLost", f"the Dask scheduler at {self.address} went away") from error
+            what = f"lost the connection to the Dask scheduler at {self.address}"
+        elif not answers(self.address, PROBE_TIMEOUT):
+            what = f"the Dask scheduler at {self.address} went away"
+        else:
+            return
+        _still_ours(self.scheduler, error, END_TIMEOUT)  # its connections end before it does
+        raise RunFailed("SchedulerLost", what) from error
 
     def await_worker(self, spec: ExecutorSpec, deadline: float, timeout: float) -> None:
         """Wait for the first worker of a cluster that promises one, and notice if the scheduler ends before.
@@ -143,13 +149,14 @@ def _client(
     except (TypeError, ValueError) as error:
         raise RunFailed("BadExecutor", f"executor Dask: {error}") from error
     except Exception as error:
+        _still_ours(scheduler, error, 0.0 if answers(address, PROBE_TIMEOUT) else END_TIMEOUT)
         message = f"the Dask scheduler at {address} does not answer: {type(error).__name__}: {error}"
         raise RunFailed("SchedulerUnreachable", message) from error
 
 
-def _still_ours(scheduler: Scheduler | None, error: BaseException | None = None) -> None:
-    """Raise RunFailed if a scheduler that is a process of ours has ended."""
-    if scheduler and (end := scheduler.end):
+def _still_ours(scheduler: Scheduler | None, error: BaseException | None = None, timeout: float = 0.0) -> None:
+    """Raise RunFailed if a scheduler that is a process of ours has ended, or does within `timeout` seconds."""
+    if scheduler and (end := scheduler.wait(timeout)):
         raise RunFailed("SchedulerLost", f"the Dask scheduler in the runner's pod {end}") from error
 
 

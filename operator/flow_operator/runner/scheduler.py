@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+import time
 import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from flow_operator.api.wire import SchedulerSpec
 
 SET_PARENT_DEATH_SIGNAL = 1  # of prctl(2)
+INTERVAL = 0.02  # seconds between two looks at a process that is ending
 INHERITED = 256  # file descriptors that may be open: the lock of the callbacks, which must end with the flow
 
 
@@ -53,6 +55,13 @@ class Scheduler:
         if self._end == -signal.SIGKILL:
             return "was killed, perhaps because the pod's memory limit (spec.runner.resources) was reached"
         return f"ended with exit code {self._end}" if self._end >= 0 else f"was ended by signal {-self._end}"
+
+    def wait(self, timeout: float) -> str | None:
+        """How it ended, or None if it still runs after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while self.end is None and time.monotonic() < deadline:
+            time.sleep(INTERVAL)
+        return self.end
 
     def stop(self) -> None:
         """End it at once: there is nobody left to talk to."""

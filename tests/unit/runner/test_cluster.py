@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
 import socketserver
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -18,6 +21,7 @@ from flow_operator.flow.executors import EXECUTORS
 from flow_operator.runner.cluster import Cluster, connected
 from flow_operator.runner.errors import RunFailed
 from flow_operator.runner.executor import session
+from flow_operator.runner.scheduler import Scheduler
 
 from .conftest import Pod, ended, eventually
 
@@ -239,6 +243,15 @@ def test_what_a_flow_raises_is_not_blamed_on_its_executor() -> None:
 
 def test_errors_of_the_flow_are_not_blamed_on_the_scheduler(cluster: Any) -> None:
     Cluster(None, cluster.scheduler_address, "").explain(OSError("the flow's own"))
+
+
+def test_a_scheduler_whose_connections_ended_before_it_did_is_asked_how_it_ended() -> None:
+    dying = subprocess.Popen([sys.executable, "-c", "import os, time; time.sleep(0.3); os.kill(os.getpid(), 9)"])
+    lost = Cluster(None, "tcp://127.0.0.1:1", "", Scheduler(dying.pid))
+    with pytest.raises(RunFailed, match="memory limit") as caught:
+        lost.explain(asyncio.CancelledError("scheduler-connection-lost"))
+    assert caught.value.reason == "SchedulerLost"
+    dying.returncode = 0  # it has been waited for
 
 
 def _refusal(spec: ExecutorSpec, **kwargs: Any) -> str:
