@@ -105,6 +105,7 @@ COMPARISONS = (
     Comparison("remote", "FlowRun, remote, bytes storage", "run-bytes", "pod", "bare pod", 1.25),
     Comparison("remote", "FlowRun, remote, docker storage", "run", "job", "batch/v1 Job"),
     Comparison("callbacks", "FlowRun, on_start and on_exit", "run-callbacks", "pod", "bare pod, no callbacks"),
+    Comparison("callbacks", "FlowRun, on_start and on_exit", "run-callbacks", "pod-hooks", "bare pod, hooks by hand"),
     Comparison("dask", "FlowRun, daskKubernetes, one worker", "run-dask", "daskjob", "DaskJob, one worker", 0.9),
     *(
         Comparison("scaling", f"{title}, {provider}", ours, "scaling-daskjob", "DaskJob, DaskAutoscaler", target, stage)
@@ -131,7 +132,10 @@ BOUNDS: tuple[Bound, ...] = (
     Bound("suspend", "resume: from the wish until the flow runs again", "suspend", "s", _stage("resume")),
     Bound("dask", "writes per run, daskKubernetes", "run-dask", "", _writes),
 )
-DIFFERENCES = (Difference("callbacks", "callbacks that do nothing, added to a FlowRun", "run-callbacks", "run", 0.3),)
+DIFFERENCES = (
+    Difference("callbacks", "callbacks that do nothing, added to a FlowRun", "run-callbacks", "run", 0.3),
+    Difference("callbacks", "hooks by hand that call nothing, added to a bare pod", "pod-hooks", "pod"),
+)
 TAILS = (Tail("verdict", "from the end of main to the terminal status", "verdicts", 0.2),)
 ROWS: tuple[Comparison | Bound | Difference | Tail, ...] = (*COMPARISONS, *DIFFERENCES, *BOUNDS, *TAILS)
 GROUPS = tuple(dict.fromkeys(row.group for row in ROWS))

@@ -90,6 +90,21 @@ PROGRAM = """\
 exec(open("/flows/flow.py").read())
 print(flow())
 """
+# The same between two hooks by hand: a second container, whose postStart lets the flow begin, and which ends after it.
+BETWEEN_HOOKS = f"""\
+import fcntl, os, time
+fcntl.flock(os.open("/hooks/lock", os.O_RDONLY | os.O_CREAT), fcntl.LOCK_EX)
+open("/hooks/begun", "w").close()
+while not os.path.exists("/hooks/started"):
+    time.sleep(0.004)
+{PROGRAM}"""
+BESIDE = """\
+import fcntl, os, time
+while not os.path.exists("/hooks/begun"):
+    time.sleep(0.004)
+fcntl.flock(os.open("/hooks/lock", os.O_RDONLY), fcntl.LOCK_EX)
+"""
+STARTED = 'open("/hooks/started", "w").close()'
 # Connects once a scheduler is there, told by the length it sends unasked. Until kube-proxy knows a Service, its address
 # may lead out of the cluster, to a gateway that accepts every connection: distributed's client fails there for good.
 DASK_PROGRAM = """\
@@ -137,6 +152,26 @@ def pod(namespace: str, name: str, image: str, node: dict[str, str], program: st
     )
     made = pods.pod(name=name, namespace=namespace, labels={}, owner={}, containers=[main], nodeSelector=node)
     del made["metadata"]["ownerReferences"]
+    return made
+
+
+def pod_with_hooks(namespace: str, name: str, image: str, node: dict[str, str]) -> Manifest:
+    """Return the bare pod with what lifecycle hooks around a flow take, and nothing that they would call."""
+    made = pod(namespace, name, image, node, BETWEEN_HOOKS)
+    mount = {"name": "hooks", "mountPath": "/hooks"}
+    python = ["python3", "-I", "-S", "-c"]
+    hooks = pods.container(
+        name="hooks",
+        image=image,
+        command=[*python, BESIDE],
+        env=[],
+        mounts=[mount],
+        resources={"requests": {"cpu": "10m", "memory": "32Mi"}},
+        lifecycle={each: {"exec": {"command": [*python, STARTED]}} for each in ("postStart", "preStop")},
+    )
+    made["spec"]["containers"][0]["volumeMounts"].append(mount)
+    made["spec"]["containers"].append(hooks)
+    made["spec"]["volumes"].append({"name": "hooks", "emptyDir": {}})
     return made
 
 

@@ -90,6 +90,7 @@ class Bench:
         """Return all that can be measured."""
         return {
             "pod": self._pod,
+            "pod-hooks": self._pod_with_hooks,
             "job": self._job,
             "run": lambda: self._run("plain", subjects.RESULT),
             "run-bytes": lambda: self._run("mounted", subjects.RESULT),
@@ -122,6 +123,11 @@ class Bench:
     def _pod(self) -> Sample:
         image = self._deployment("plain")["status"]["image"]
         return self._alone(subjects.pod(self._namespace, self._name("pod"), image, self._node), subjects.pod_ended)
+
+    def _pod_with_hooks(self) -> Sample:
+        image = self._deployment("plain")["status"]["image"]
+        manifest = subjects.pod_with_hooks(self._namespace, self._name("hooks"), image, self._node)
+        return self._alone(manifest, subjects.pod_ended)
 
     def _job(self) -> Sample:
         image = self._deployment("plain")["status"]["image"]

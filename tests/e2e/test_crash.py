@@ -155,7 +155,8 @@ def _leaked(namespace: Namespace, operator: LocalOperator, selector: str) -> lis
 @pytest.mark.parametrize("kind", ["remote", "daskKubernetes"])
 def test_a_kill_after_any_write_changes_nothing_about_the_end(stage: Stage, kind: str) -> None:
     matrix = stage.play(kind, range(1, MOST_WRITES))
-    assert len(matrix) > 4, "a run has at least four writes"
+    # Told that it is set up, made, told how it ended: one that is over before its start was seen is never Running.
+    assert len(matrix) > 3, "a run has at least three writes"
     assert matrix[-1]["killed after"] is None, "the matrix reached the end of the run"
     for each in matrix:
         assert (each["phase"], each["result"]) == ("Succeeded", 285), each

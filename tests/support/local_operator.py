@@ -21,7 +21,9 @@ def settings(namespace: str, **changed: Any) -> dict[str, Any]:
     """Return the installed operator's settings, for one here that serves a namespace without an election."""
     maps = get_json("-n", SYSTEM, "configmaps")["items"]
     (text,) = [each["data"]["settings.yaml"] for each in maps if "settings.yaml" in (each.get("data") or {})]
-    alone = {"leaderElection": {"enabled": False}, "caBundle": "", "logFormat": "text", "watchNamespaces": [namespace]}
+    # Under a name of its own: an operator goes on with runs that one of its name began, whatever their labels are.
+    election = {"enabled": False, "leaseName": f"local-{namespace}"}
+    alone = {"leaderElection": election, "caBundle": "", "logFormat": "text", "watchNamespaces": [namespace]}
     return {**yaml.safe_load(text), **alone, **changed}
 
 

@@ -7,6 +7,10 @@ kube() { kubectl --context "kind-$CLUSTER" --request-timeout=5s "$@"; }
 nodes() { docker ps -a --filter "label=io.x-k8s.kind.cluster=$CLUSTER" --format '{{.Names}}' | sort; }
 
 cluster_ready() {
+  if [ -n "$(nodes)" ] && [ "$(cat "$STATE/kind-config.sum" 2>/dev/null)" != "$(config_sum)" ]; then
+    say "kind-config.yaml is not the one that the cluster was made of: making it anew"
+    delete_cluster
+  fi
   if [ -n "$(nodes)" ]; then
     start_nodes
     wire
@@ -18,6 +22,8 @@ cluster_ready() {
   fi
   create_cluster
 }
+
+config_sum() { sha256sum <"$CONFIG" | cut -d' ' -f1; }
 
 start_nodes() {
   local node stopped=()
@@ -32,6 +38,7 @@ create_cluster() {
   command -v curl >/dev/null || debian_packages curl
   node_image
   step create "creating the cluster (about 40 s)" kind create cluster --config "$CONFIG" --image "$IMAGE"
+  config_sum >"$STATE/kind-config.sum"
   wire
   within 120 healthy || die "the cluster is not healthy after 2 minutes: $(ailment)" "kubectl --context kind-$CLUSTER get pods -A tells more"
 }
