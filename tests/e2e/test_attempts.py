@@ -54,10 +54,30 @@ DASK_FLOW = MARK + "\ndef flow(fails: int = 0, slow: tuple = ()):\n" + BODY
 DASK = {"daskKubernetes": {"minWorkers": 1, "maxWorkers": 1}}
 
 
+NEEDED = "needed"
+
+
+def needed() -> Manifest:
+    """What a pod of tries-held waits for."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NEEDED}}
+
+
 @pytest.fixture(scope="module", autouse=True)
 def runs(namespace: Namespace) -> None:
     """Begin all of them: each test waits for what is under way already."""
-    namespace.apply(deployment("tries", FLOW), deployment("tries-dask", DASK_FLOW, environment=DASK))
+    namespace.apply(
+        needed(),
+        deployment("tries", FLOW),
+        deployment("tries-dask", DASK_FLOW, environment=DASK),
+        deployment(
+            "tries-held",
+            FLOW,
+            runner={
+                "volumes": [{"name": NEEDED, "configMap": {"name": NEEDED}}],
+                "volumeMounts": [{"name": NEEDED, "mountPath": "/needed"}],
+            },
+        ),
+    )
     namespace.wait_ready("tries")
     slow = {"slow": [1]}
     namespace.apply(
@@ -106,8 +126,11 @@ def never_two(namespace: Namespace, name: str) -> list[str]:
 
 
 def test_a_pod_that_is_deleted_before_its_flow_began_costs_the_infrastructures_budget(namespace: Namespace) -> None:
-    namespace.apply(run("swept-early", "tries"))
+    namespace.wait_ready("tries-held")
+    namespace.delete("configmap", NEEDED)  # the first pod cannot begin without it
+    namespace.apply(run("swept-early", "tries-held"))
     delete_pod(namespace, "swept-early", 1)
+    namespace.apply(needed())
     done = namespace.wait_run("swept-early", within=60)
     assert attempts(done) == [("Failed", "RunnerDeleted"), ("Succeeded", None)]
     assert done["status"]["retries"] == {"flow": 0, "infrastructure": 1}

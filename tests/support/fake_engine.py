@@ -6,10 +6,13 @@ import io
 import json
 import tarfile
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import docker.errors
 import requests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BASE_ID = "sha256:" + "b" * 64
 BUILT_ID = "sha256:" + "c" * 64
@@ -25,7 +28,7 @@ def api_error(status: int, words: str) -> docker.errors.APIError:
 
 
 def failed(words: str, code: int = 0) -> dict[str, Any]:
-    """The last document of a stream that ends badly."""
+    """What a stream that ends badly says of that."""
     detail = {"message": words, "code": code} if code else {"message": words}
     return {"errorDetail": detail, "error": words}
 
@@ -77,6 +80,7 @@ class FakeEngine:
     builds: list[Built] = field(default_factory=list)
     credentials: list[Any] = field(default_factory=list)
     created: list[dict[str, Any]] = field(default_factory=list)
+    streams: list[Iterator[Any]] = field(default_factory=list)
     taken: dict[str, str] = field(default_factory=dict)  # names that another build takes while one is pushed
     about: dict[str, Any] = field(default_factory=lambda: {"ApiVersion": "1.41", "Os": "linux"})
 
@@ -90,7 +94,13 @@ class FakeEngine:
         if method in self.errors:
             raise self.errors[method]
 
-    def close(self) -> None: ...
+    def _stream(self, lines: list[Any]) -> Iterator[Any]:
+        self.streams.append(iter(lines))
+        return self.streams[-1]
+
+    def close(self) -> None:
+        """What was not read to its end keeps its connection."""
+        assert not [line for stream in self.streams for line in stream]
 
     def version(self, *, api_version: bool) -> dict[str, Any]:
         self._asked("version")
@@ -106,23 +116,23 @@ class FakeEngine:
             raise api_error(404, f"No such image: {name}")
         return self.images[name]
 
-    def pull(self, repository: str, *, tag: str, auth_config: Any, platform: str | None, **_: Any) -> list[Any]:
+    def pull(self, repository: str, *, tag: str, auth_config: Any, platform: str | None, **_: Any) -> Iterator[Any]:
         self._asked("pull", f"{repository}:{tag}")
         self.credentials.append(auth_config)
-        return self.pull_lines
+        return self._stream(self.pull_lines)
 
-    def push(self, repository: str, *, tag: str, auth_config: Any, **_: Any) -> list[Any]:
+    def push(self, repository: str, *, tag: str, auth_config: Any, **_: Any) -> Iterator[Any]:
         self._asked("push", f"{repository}:{tag}")
         self.tags.update(self.taken)
         self.credentials.append(auth_config)
-        return self.push_lines
+        return self._stream(self.push_lines)
 
-    def build(self, *, fileobj: BinaryIO, buildargs: dict[str, str], platform: str | None, **_: Any) -> list[Any]:
+    def build(self, *, fileobj: BinaryIO, buildargs: dict[str, str], platform: str | None, **_: Any) -> Iterator[Any]:
         with tarfile.open(fileobj=io.BytesIO(fileobj.read())) as tar:
             files = {one.name: tar.extractfile(one).read() for one in tar if one.isfile()}  # type: ignore[union-attr]
         self.builds.append(Built(files, buildargs, platform))
         self._asked("build")
-        return self.build_lines
+        return self._stream(self.build_lines)
 
     def create_host_config(self, **options: Any) -> dict[str, Any]:
         return options

@@ -177,21 +177,24 @@ class Engine:
             self._client.remove_image(image, noprune=True)
 
     def _follow(self, lines: Iterator[Any], what: str, progress: Progress) -> list[dict[str, Any]]:
-        said = []
-        for line in _documents(lines):
+        said, words = [], ""
+        for line in _documents(lines):  # to its end, or its connection is neither closed nor used again
             said.append(line)
-            words = failure_of(line)
-            if words:
-                raise registry_error(what, words)
-            if "progressDetail" not in line and line.get("status"):
+            words = words or failure_of(line)
+            if not words and "progressDetail" not in line and line.get("status"):
                 progress(plain(f"{line.get('id', '')} {line['status']}"))
+        if words:
+            raise registry_error(what, words)
         return said
 
 
 def outcome(lines: Iterator[Any], progress: Progress) -> Built:
     """Follow a build's output to its end."""
     image, step, output = "", 0, list[str]()
-    for line in _documents(lines):
+    failed: Built | None = None
+    for line in _documents(lines):  # to its end, or its connection is neither closed nor used again
+        if failed:
+            continue
         text = str(line.get("stream") or "").rstrip()
         if number := _step_number(text):
             step, output = number, []
@@ -201,9 +204,9 @@ def outcome(lines: Iterator[Any], progress: Progress) -> Built:
             progress(plain(text))
         if words := failure_of(line):
             detail = line.get("errorDetail") or {}
-            return Built(step=step, words=words, code=int(detail.get("code") or 0), output=tuple(output))
+            failed = Built(step=step, words=words, code=int(detail.get("code") or 0), output=tuple(output))
         image = str((line.get("aux") or {}).get("ID") or image)
-    return Built(image=image, step=step, words="" if image else "the build ended without an image")
+    return failed or Built(image=image, step=step, words="" if image else "the build ended without an image")
 
 
 def _step_number(text: str) -> int:

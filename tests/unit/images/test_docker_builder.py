@@ -287,7 +287,7 @@ COMMAND = 'RUN ["/bin/sh", "-c", "apt-get install nosuch"]'
         ([*step(2, "COPY"), failed("write /x: no space left on device")], "EngineDiskFull", "no space left"),
         ([*step(5, COMMAND, "write error: No space left on device"), failed("x", 1)], "EngineDiskFull", "No space"),
         ([*step(4, "RUN"), failed("non-zero", 2)], "ImageBuildFailed", "Step pip failed with exit code 2"),
-        ([failed("dockerfile parse error")], "ImageBuildFailed", "dockerfile parse error"),
+        ([failed("dockerfile parse error"), {"stream": ""}], "ImageBuildFailed", "dockerfile parse error"),
         ([{"stream": "hm\n"}], "ImageBuildFailed", "ended without an image"),
     ],
 )
@@ -346,7 +346,7 @@ def test_what_a_registry_says_to_the_engine_is_in_the_error(
     if how == "answer":
         engine.errors[what] = api_error(500, words)
     else:
-        setattr(engine, f"{what}_lines", [{"status": "Waiting"}, failed(words)])
+        setattr(engine, f"{what}_lines", [{"status": "Waiting"}, failed(words), {"status": "Over"}])
     error = error_of(build)
     assert (error.reason, error.retryable) == (reason, retryable)
     assert words in error.message
