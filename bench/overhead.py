@@ -20,7 +20,8 @@ SELECTOR = "app.kubernetes.io/name=flow-operator,app.kubernetes.io/component=ope
 READS = ("GET", "WATCH")
 
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
-# Requests that nobody but the operator makes: what the server counted of them is the operator's.
+# Requests that nobody but the operator makes: what the server counted of them is the operator's. Deletions of pods are
+# not among them: the kubelet makes one of each pod that has ended.
 _ONLY_OURS = (
     ("PUT", "flowruns", "status"),
     ("PATCH", "flowruns", ""),
@@ -28,6 +29,9 @@ _ONLY_OURS = (
     ("DELETE", "daskclusters", ""),
     ("POST", "daskautoscalers", ""),
     ("DELETE", "daskautoscalers", ""),
+    ("POST", "services", ""),
+    ("DELETE", "services", ""),
+    ("PATCH", "pods", ""),
 )
 
 
@@ -83,7 +87,8 @@ class Meter:
     def served(self, pods: list[Life]) -> int:
         """Return the writes since the beginning without asking the operator: as the server counts, and as objects.
 
-        The server does not tell clients apart, so that of kinds which others write too the objects are counted.
+        The server does not tell clients apart, so that of kinds which others write too the objects are counted;
+        deletions of pods are in neither.
         """
         path = f"/apis/events.k8s.io/v1/namespaces/{self._run['namespace']}/events"
         events = [each for each in self._kube.get(path)["items"] if _ours(each, self._run["name"])]

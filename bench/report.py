@@ -56,7 +56,7 @@ class Report:
         for name, count in self.crosschecks.items():
             console.print(
                 f"writes of the first FlowRun of {name}: {count['operator']} by the operator's count, "
-                f"{count['server']} by the API server's and by the objects there"
+                f"{count['server']} by the API server's and by the objects there (deletions of pods are not in it)"
             )
 
     def write(self, folder: Path) -> Path:

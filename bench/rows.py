@@ -136,7 +136,10 @@ DIFFERENCES = (
     Difference("callbacks", "callbacks that do nothing, added to a FlowRun", "run-callbacks", "run", 0.3),
     Difference("callbacks", "hooks by hand that call nothing, added to a bare pod", "pod-hooks", "pod"),
 )
-TAILS = (Tail("verdict", "from the end of main to the terminal status", "verdicts", 0.2),)
+TAILS = (
+    Tail("remote", "from the end of main to the terminal status, one at a time", "run", 0.2),
+    Tail("verdict", "from the end of main to the terminal status, seven at once", "verdicts", 0.2),
+)
 ROWS: tuple[Comparison | Bound | Difference | Tail, ...] = (*COMPARISONS, *DIFFERENCES, *BOUNDS, *TAILS)
 GROUPS = tuple(dict.fromkeys(row.group for row in ROWS))
 

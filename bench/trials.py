@@ -196,6 +196,7 @@ class Bench:
         began = time.monotonic()
         try:
             sample = self._timed(manifest, self._kube.create, subjects.run_ended(result))
+            sample.delays = [sample.seconds - end for step, end in sample.timeline.items() if step == "pod ended"]
             self._log.wait_gone(*CLUSTER_ROLES)
             time.sleep(QUIET)
             sample.requests = meter.read()
