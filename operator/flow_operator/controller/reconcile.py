@@ -12,9 +12,9 @@ from ..api.conditions import STARTED
 from ..api.flow_run import FINISHED
 from ..api.labels import API_VERSION, GROUP, MANAGER, RUN_UID
 from ..kube.errors import Conflict, KubeError, NotFound, Refused
-from ..plan import clean_up, deadlines, deployment, kubernetes_job, run
+from ..plan import clean_up, deadlines, deployment, diagnosis, kubernetes_job, run
 from ..plan.conditions import is_true
-from ..plan.types import Announcement, Plan, Ref
+from ..plan.types import Plan, Ref
 from .observe import observe_deployment, observe_run, sources_are_known
 from .ours import is_ours, is_owned
 from .store import Key, Manifest, Store, labels_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ..api.settings import Settings
     from ..kube.api import Api
+    from ..plan.types import Announcement
     from .listening import Listener
     from .queue import Queue
 
@@ -61,6 +62,7 @@ class Reconciler:
         self._on_written = on_written
         self._listener = listener
         self._counted: dict[Key, datetime] = {}  # when the workers of a run were last written down
+        self._confessed: dict[Key, str] = {}  # errors of ours that were told of
         self._refused: dict[Key, str] = {}
         self._refused_runs: dict[Key, str] = {}  # of a deployment's schedule: no trouble of its image
 
@@ -74,12 +76,13 @@ class Reconciler:
             self._refused.pop(key, None)
             self._refused_runs.pop(key, None)
             self._counted.pop(key, None)
+            self._confessed.pop(key, None)
             if self._listener:
                 self._listener.listen(key, None)
             return
         if key.kind == "FlowRun":
             await self._confirm_absence(found)
-        plan = await self._decide(key, found)
+        plan = await self._decided(key, found)
         await self._carry_out(key, found, plan)
         self._on_reconciled(key.kind, time.monotonic() - began)
 
@@ -98,6 +101,24 @@ class Reconciler:
         except NotFound:
             return
         self._store.put({"apiVersion": "v1", "kind": "Pod", **pod})
+
+    async def _decided(self, key: Key, found: Manifest) -> Plan:
+        try:
+            plan = await self._decide(key, found)
+        except KubeError:
+            raise
+        except Exception as error:
+            await self._confess(key, found, error)
+            raise
+        self._confessed.pop(key, None)
+        return plan
+
+    async def _confess(self, key: Key, found: Manifest, error: Exception) -> None:
+        """Tell once of an error of ours: the status stays what it was, for nobody knows what is true."""
+        news = diagnosis.of_ours(key.kind, error)
+        if self._confessed.get(key) != news.message:
+            self._confessed[key] = news.message
+            await self._announce(found, key, news)
 
     async def _decide(self, key: Key, found: Manifest) -> Plan:
         refused, now = self._refused.get(key), self._clock()

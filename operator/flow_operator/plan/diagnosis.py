@@ -9,6 +9,7 @@ from ..api import labels
 from ..api.flow_deployment import Diagnosis
 from . import reports
 from .times import parse, seconds_since
+from .types import Announcement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,6 +34,13 @@ def scrub(text: str) -> str:
 def diagnosis(reason: str, message: str, remedy: str) -> Diagnosis:
     """Return a diagnosis fit to be shown."""
     return Diagnosis(reason=reason, message=scrub(message)[:3000], remedy=remedy)
+
+
+def of_ours(kind: str, error: Exception) -> Announcement:
+    """Return what a user is told of an error in the operator itself, over an object of a kind."""
+    what = scrub(f"{type(error).__name__}: {error}".partition("\n")[0])
+    words = f"The operator cannot handle this {kind}, and goes on trying: {what}. Its log says where."
+    return Announcement("Warning", "OperatorFailed", words)
 
 
 def amount(size: float) -> str:

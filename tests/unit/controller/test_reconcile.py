@@ -112,6 +112,30 @@ async def test_a_count_of_workers_is_not_written_every_second() -> None:
     assert world.run["status"]["workers"] == {"desired": 2, "ready": 2, "peak": 2}
 
 
+async def test_an_error_of_ours_is_told_once_where_the_user_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = a_world()
+    for error in (ValueError("odd\nin detail"), ValueError("odd\nagain"), KeyError("other")):
+        monkeypatch.setattr("flow_operator.plan.run.decide", _raising(error))
+        with pytest.raises(type(error)):
+            await world.step()
+    monkeypatch.undo()
+    events = [each for (kind, _), each in world.kube.objects.items() if kind == "Event"]
+    told = [each["note"] for each in events if each["reason"] == "OperatorFailed"]
+    assert [note.partition("trying: ")[2] for note in told] == [
+        "ValueError: odd. Its log says where.",
+        "KeyError: 'other'. Its log says where.",
+    ]
+    await life(world)
+    assert world.run["status"]["phase"] == "Succeeded"
+
+
+def _raising(error: Exception) -> Any:
+    def decide(*_: Any) -> Any:
+        raise error
+
+    return decide
+
+
 class Registered:
     """A listener that has just heard of some workers."""
 
