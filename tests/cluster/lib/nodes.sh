@@ -7,7 +7,8 @@ kube() { kubectl --context "kind-$CLUSTER" --request-timeout=5s "$@"; }
 nodes() { docker ps -a --filter "label=io.x-k8s.kind.cluster=$CLUSTER" --format '{{.Names}}' | sort; }
 
 cluster_ready() {
-  if [ -n "$(nodes)" ] && [ "$(cat "$STATE/kind-config.sum" 2>/dev/null)" != "$(config_sum)" ]; then
+  # One that somebody made with kind itself has no sum, and is kept.
+  if [ -n "$(nodes)" ] && [ -s "$STATE/kind-config.sum" ] && [ "$(<"$STATE/kind-config.sum")" != "$(config_sum)" ]; then
     say "kind-config.yaml is not the one that the cluster was made of: making it anew"
     delete_cluster
   fi
@@ -46,6 +47,7 @@ create_cluster() {
 delete_cluster() {
   [ -n "$(nodes)" ] || return 0
   say "deleting the cluster"
+  rm -f "$STATE/kind-config.sum"
   kind delete cluster -q --name "$CLUSTER" || nodes | xargs -r docker rm -fv >/dev/null
 }
 
