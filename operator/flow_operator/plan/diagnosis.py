@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PULL_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 CRASH_LOOP_RESTARTS = 3
+SIGKILLED = 137  # exit code
 # Seconds a container must have lived for its end to be no part of a loop; the kubelet forgets its back-off likewise.
 LONG_LIFE = 600.0
 
@@ -298,7 +299,7 @@ def crash_loop(pods: Iterable[Manifest], role: str, reason: str) -> Diagnosis | 
             end = parse(last.get("finishedAt"))
             if end is not None and seconds_since(last.get("startedAt"), end) >= LONG_LIFE:
                 continue
-            if last.get("reason") == "OOMKilled":
+            if _killed_for_memory(pod, name, last):
                 return diagnosis(
                     "OutOfMemory",
                     f"The Dask {role} {pod['metadata']['name']} was killed {whole['restartCount']} times: it needed "
@@ -314,6 +315,19 @@ def crash_loop(pods: Iterable[Manifest], role: str, reason: str) -> Diagnosis | 
                 "and that the image contains dask and distributed.",
             )
     return None
+
+
+def _killed_for_memory(pod: Manifest, name: str, last: Manifest) -> bool:
+    """Return whether a container that begins again was killed for memory.
+
+    The runtime may miss the kernel's word (seen on cgroup v1), but nothing else kills a container of a pod that lives,
+    unless a probe does.
+    """
+    if last.get("reason") == "OOMKilled":
+        return True
+    spec: Manifest = next((each for each in pod["spec"]["containers"] if each["name"] == name), {})
+    limited = "memory" in ((spec.get("resources") or {}).get("limits") or {})
+    return last.get("exitCode") == SIGKILLED and limited and "livenessProbe" not in spec
 
 
 def replica_failure(deployments: Iterable[Manifest]) -> Diagnosis | None:

@@ -69,12 +69,13 @@ class Story:
         self.seen = replace(self.seen, heard=Heard(now, now, names, target, most, retired))
 
     def worker(self, index: int, change: Manifest) -> None:
-        """Change a worker's status or metadata."""
+        """Change a worker's status, spec or metadata."""
         name = f"{NAME}-w{index}"
         workers = [copy.deepcopy(each) for each in self.seen.workers]
         for each in workers:
             if each["metadata"]["name"] == name:
                 each["status"] |= change.get("status", {})
+                each["spec"] |= change.get("spec", {})
                 each["metadata"] |= change.get("metadata", {})
         self.seen = replace(self.seen, workers=tuple(workers), dask_pods=tuple(workers))
 
@@ -275,13 +276,27 @@ def test_a_worker_on_a_lost_node_is_replaced(since: float | None, registered: bo
     assert [each.name for each in plan.delete] == ([f"{NAME}-w0"] if lost else [])
 
 
-def test_a_worker_that_crash_loops_ends_the_run() -> None:
+LIMITED = {"resources": {"limits": {"memory": "256Mi"}}}
+
+
+@pytest.mark.parametrize(
+    ("said", "container", "reason"),
+    [
+        ({"reason": "OOMKilled"}, {}, "OutOfMemory"),
+        ({"reason": "Error"}, LIMITED, "OutOfMemory"),  # the runtime missed the kernel's word
+        ({"reason": "Error"}, {**LIMITED, "livenessProbe": {}}, "WorkerCrashLoop"),
+        ({"reason": "Error"}, {}, "WorkerCrashLoop"),
+        ({"reason": "Error", "exitCode": 1}, LIMITED, "WorkerCrashLoop"),
+    ],
+)
+def test_a_worker_that_crash_loops_ends_the_run(said: Manifest, container: Manifest, reason: str) -> None:
     story = running_story(0)
-    last = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    last = {"terminated": {"exitCode": 137, **said}}
     states = [{"name": "worker", "restartCount": 3, "state": {"waiting": {}}, "lastState": last}]
-    story.worker(0, {"status": {"containerStatuses": states}})
+    spec = {"containers": [{"name": "worker", **container}]}
+    story.worker(0, {"spec": spec, "status": {"containerStatuses": states}})
     story.decide()
-    assert story.status["ending"]["reason"] == "OutOfMemory"
+    assert story.status["ending"]["reason"] == reason
     assert "workerSpec" in story.status["ending"]["remedy"]
 
 
