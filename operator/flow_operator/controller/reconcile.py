@@ -73,10 +73,8 @@ class Reconciler:
         if key.kind == "FlowRun":
             await self._sweep(key, found)
         if found is None:
-            self._refused.pop(key, None)
-            self._refused_runs.pop(key, None)
-            self._counted.pop(key, None)
-            self._confessed.pop(key, None)
+            for known in (self._refused, self._refused_runs, self._counted, self._confessed):
+                known.pop(key, None)
             if self._listener:
                 self._listener.listen(key, None)
             return

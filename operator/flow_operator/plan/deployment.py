@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import conditions as words
 from ..api.flow_deployment import Diagnosis, FlowDeploymentSpec, parse_spec
-from . import build, declared, diagnosis, eligible, healing, materials, names, pods, reports, schedule, turns
+from . import build, declared, diagnosis, eligible, fence, healing, materials, names, pods, reports, schedule, turns
 from .conditions import Conditions, announcements
 from .inputs import Inputs, inputs_of
 from .times import duration, seconds_since, stamp
@@ -451,14 +451,16 @@ def all_is_well(case: Case) -> bool:
     else:
         case.conditions.done("Ready", f"Flow {flow!r} is ready to run.")
         case.status.pop("diagnosis", None)
-    case.delete += tuple(Ref.of(each) for each in (*case.seen.builders, *case.seen.checks) if not _dying(each))
+    case.delete += tuple(Ref.of(each) for each in (*case.seen.builders, *case.seen.checks) if not fence.dying(each))
     needed = set(case.seen.pinned_config_maps)
     if case.wanted.code:
         needed.add(build.code_name(case.target, case.wanted.code))
     if case.seen.ca_bundle:
         needed.add(build.ca_name(case.target, case.seen.ca_bundle))
     case.delete += tuple(
-        Ref.of(each) for each in case.seen.config_maps if each["metadata"]["name"] not in needed and not _dying(each)
+        Ref.of(each)
+        for each in case.seen.config_maps
+        if each["metadata"]["name"] not in needed and not fence.dying(each)
     )
     return True
 
@@ -468,10 +470,6 @@ def _other_python(case: Case) -> str:
     if not author or here == author or here.startswith(f"{author}."):
         return ""
     return f" Warning: it was pickled with Python {author}, and the image has {here}."
-
-
-def _dying(manifest: Manifest) -> bool:
-    return bool(manifest["metadata"].get("deletionTimestamp"))
 
 
 def read_report(terminated: dict[str, Any]) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PULL_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 CRASH_LOOP_RESTARTS = 3
 SIGKILLED = 137  # exit code
+NO_LIMIT = "no limit"
 # Seconds a container must have lived for its end to be no part of a loop; the kubelet forgets its back-off likewise.
 LONG_LIFE = 600.0
 
@@ -198,12 +199,12 @@ def ended(pod: Manifest, container: str) -> dict[str, Any] | None:
 
 
 def memory_limit(pod: Manifest, container: str) -> str:
-    """Return the memory limit of a container as it was written, or "no limit"."""
+    """Return the memory limit of a container as it was written, or NO_LIMIT."""
     for each in pod["spec"].get("containers", ()):
         if each["name"] == container:
             limits: dict[str, Any] = (each.get("resources") or {}).get("limits") or {}
-            return str(limits.get("memory", "no limit"))
-    return "no limit"
+            return str(limits.get("memory", NO_LIMIT))
+    return NO_LIMIT
 
 
 def _resources_of(pod: Manifest) -> str:
@@ -325,9 +326,9 @@ def _killed_for_memory(pod: Manifest, name: str, last: Manifest) -> bool:
     """
     if last.get("reason") == "OOMKilled":
         return True
-    spec: Manifest = next((each for each in pod["spec"]["containers"] if each["name"] == name), {})
-    limited = "memory" in ((spec.get("resources") or {}).get("limits") or {})
-    return last.get("exitCode") == SIGKILLED and limited and "livenessProbe" not in spec
+    if last.get("exitCode") != SIGKILLED or memory_limit(pod, name) == NO_LIMIT:
+        return False
+    return not any(each["name"] == name and "livenessProbe" in each for each in pod["spec"]["containers"])
 
 
 def replica_failure(deployments: Iterable[Manifest]) -> Diagnosis | None:
