@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import labels
 from ..api.flow_run import FINISHED
-from . import callbacks, diagnosis, fallback, fence, finalizers, kubernetes_job, pinned
+from . import callbacks, diagnosis, ends, fallback, fence, finalizers, kubernetes_job, pinned
 from .times import parse, seconds_since
 from .types import Manifest, ObservedRun, Plan, Ref
 
@@ -72,7 +72,7 @@ def leftovers(seen: ObservedRun, now: datetime, *, under_way: bool) -> Plan:
     """Return what to do about clusters whose attempt is over."""
     dask = [*(() if under_way else cluster_objects(seen)), *seen.earlier]
     blocked, left = stuck_finalizers(dask, now)
-    gone = tuple(Ref.of(each) for each in dask if not fence.dying(each))
+    gone = tuple(Ref.of(each) for each in dask if not ends.dying(each))
     return Plan(delete=gone, unblock=blocked, again_after=left)
 
 
@@ -111,14 +111,14 @@ def stuck_finalizers(objects: list[Manifest], now: datetime) -> tuple[tuple[Ref,
 
 def held(pods: list[Manifest]) -> tuple[Ref, ...]:
     """Return which of some pods only our finalizers hold, of which there is nothing to tell."""
-    return tuple(Ref.of(each) for each in pods if finalizers.holds(each) and fence.dying(each))
+    return tuple(Ref.of(each) for each in pods if finalizers.holds(each) and ends.dying(each))
 
 
 def orphans(pods: list[Manifest]) -> tuple[Ref, ...]:
     """Return which pods of a run that is gone nobody else will delete."""
-    nobodys = [each for each in pods if not each["metadata"].get("ownerReferences") and not fence.dying(each)]
+    nobodys = [each for each in pods if not each["metadata"].get("ownerReferences") and not ends.dying(each)]
     return tuple(
-        Ref.of(each) for each in nobodys if fence.is_over(each) or (_is_fallback(each) and not _has_begun(each))
+        Ref.of(each) for each in nobodys if ends.is_over(each) or (_is_fallback(each) and not _has_begun(each))
     )
 
 
@@ -138,9 +138,7 @@ def _unended_jobs(seen: ObservedRun) -> tuple[Ref, ...]:
 
 def _unended(pods: tuple[Manifest, ...]) -> tuple[Ref, ...]:
     """Pods that never come to an end by themselves: the run has its verdict without them."""
-    return tuple(
-        Ref.of(each) for each in pods if not fence.is_over(each) and not fence.dying(each) and not _ending(each)
-    )
+    return tuple(Ref.of(each) for each in pods if not ends.is_over(each) and not ends.dying(each) and not _ending(each))
 
 
 def _ending(pod: Manifest) -> bool:
@@ -158,4 +156,4 @@ def _expired_pods(run: Manifest, seen: ObservedRun, now: datetime) -> tuple[tupl
     if left > 0:
         return (), left
     fallbacks = () if fallback.promised(status) else seen.fallbacks  # on_exit may have begun long after the run's end
-    return tuple(Ref.of(each) for each in (*seen.jobs, *seen.runners, *fallbacks) if not fence.dying(each)), None
+    return tuple(Ref.of(each) for each in (*seen.jobs, *seen.runners, *fallbacks) if not ends.dying(each)), None

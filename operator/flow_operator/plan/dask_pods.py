@@ -10,7 +10,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from ..api import labels, wire
-from . import dask_health, fence, names
+from . import dask_health, ends, names
 from .clusters import Change, Counts, Provider
 from .dask_specs import DASK_COMPONENT, HTTP_PORT, SCHEDULER_PORT, worker_spec
 from .scaling import SILENCE, scale
@@ -86,9 +86,9 @@ class Pods(Provider):
         there, working = _there(seen, now), _working(seen)
         starting = [each for each in there if each["metadata"]["name"] not in working]
         wished = scale(of.dask, len(starting), len(there) - len(starting), seen.heard, now)
-        gone = [each for each in seen.workers if each not in there and not fence.dying(each)]
+        gone = [each for each in seen.workers if each not in there and not ends.dying(each)]
         dropped = sorted(starting, key=_made, reverse=True)[: wished.drop]  # the youngest
-        waits = [*(_rest(each, now) for each in there if fence.is_over(each)), *_deaf(seen.heard, now)]
+        waits = [*(_rest(each, now) for each in there if ends.is_over(each)), *_deaf(seen.heard, now)]
         return Change(
             create=tuple(worker_pod(of, index, settings) for index in _free(of, seen, wished.make)),
             delete=tuple(Ref.of(each) for each in (*gone, *dropped)),
@@ -161,7 +161,7 @@ def _working(seen: ObservedRun) -> frozenset[str]:
     """Return the names of our workers that have registered and are to stay."""
     if seen.heard is None:
         return frozenset()
-    staying = {each["metadata"]["name"] for each in seen.workers if not fence.dying(each) and not fence.is_over(each)}
+    staying = {each["metadata"]["name"] for each in seen.workers if not ends.dying(each) and not ends.is_over(each)}
     return (seen.heard.workers - seen.heard.retired) & staying
 
 
@@ -171,10 +171,10 @@ def _there(seen: ObservedRun, now: datetime) -> list[Manifest]:
     return [
         each
         for each in seen.workers
-        if not fence.dying(each)
+        if not ends.dying(each)
         and each["metadata"]["name"] not in retired
         and not _is_lost(each, seen.heard)
-        and not (fence.is_over(each) and _rest(each, now) <= 0)
+        and not (ends.is_over(each) and _rest(each, now) <= 0)
     ]
 
 

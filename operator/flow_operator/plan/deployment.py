@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import conditions as words
 from ..api.flow_deployment import Diagnosis, FlowDeploymentSpec, parse_spec
-from . import build, declared, diagnosis, eligible, fence, healing, materials, names, pods, reports, schedule, turns
+from . import build, declared, diagnosis, eligible, ends, healing, materials, names, pods, reports, schedule, turns
 from .conditions import Conditions, announcements
 from .inputs import Inputs, inputs_of
 from .times import duration, seconds_since, stamp
@@ -451,7 +451,7 @@ def all_is_well(case: Case) -> bool:
     else:
         case.conditions.done("Ready", f"Flow {flow!r} is ready to run.")
         case.status.pop("diagnosis", None)
-    case.delete += tuple(Ref.of(each) for each in (*case.seen.builders, *case.seen.checks) if not fence.dying(each))
+    case.delete += tuple(Ref.of(each) for each in (*case.seen.builders, *case.seen.checks) if not ends.dying(each))
     needed = set(case.seen.pinned_config_maps)
     if case.wanted.code:
         needed.add(build.code_name(case.target, case.wanted.code))
@@ -460,7 +460,7 @@ def all_is_well(case: Case) -> bool:
     case.delete += tuple(
         Ref.of(each)
         for each in case.seen.config_maps
-        if each["metadata"]["name"] not in needed and not fence.dying(each)
+        if each["metadata"]["name"] not in needed and not ends.dying(each)
     )
     return True
 

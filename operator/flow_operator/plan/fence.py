@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import kubernetes_job
+from . import ends, kubernetes_job
 from .times import seconds_since
 
 if TYPE_CHECKING:
@@ -28,38 +28,12 @@ def living(seen: ObservedRun) -> tuple[Manifest, ...]:
 
 def may_run(pod: Manifest) -> bool:
     """Return whether anything in a pod may run, now or later."""
-    return not (is_over(pod) or _is_called_gone(pod) or everything_ended(pod))
-
-
-def is_over(pod: Manifest) -> bool:
-    """Return whether a pod has ended: the kubelet says so in the phase once nothing runs any more."""
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return not (ends.is_over(pod) or _is_called_gone(pod) or ends.everything_ended(pod))
 
 
 def _is_called_gone(pod: Manifest) -> bool:
     """The kubelet, the pod garbage collector or an administrator has confirmed its end."""
-    return dying(pod) and pod["metadata"].get("deletionGracePeriodSeconds") == 0
-
-
-def everything_ended(pod: Manifest) -> bool:
-    """Return whether every container has ended for good; the phase follows a second later."""
-    return all(ended_for_good(pod, each) for each in pod["spec"]["containers"])
-
-
-def ended_for_good(pod: Manifest, container: Manifest) -> bool:
-    """Return whether a container has ended, and the kubelet will not begin it again."""
-    status = pod.get("status") or {}
-    states = {each["name"]: each.get("state") or {} for each in status.get("containerStatuses") or ()}
-    ended = states.get(container["name"], {}).get("terminated")
-    if ended is None:
-        return False
-    again = container.get("restartPolicy") == "OnFailure" and ended.get("exitCode") != 0
-    return not again or dying(pod) or is_over(pod)
-
-
-def dying(pod: Manifest) -> bool:
-    """Return whether somebody has deleted a pod."""
-    return bool(pod["metadata"].get("deletionTimestamp"))
+    return ends.dying(pod) and pod["metadata"].get("deletionGracePeriodSeconds") == 0
 
 
 def patience_left(pod: Manifest, now: datetime) -> float | None:
@@ -71,7 +45,7 @@ def patience_left(pod: Manifest, now: datetime) -> float | None:
 def is_unreported(pod: Manifest) -> bool:
     """Return whether the kubelet that was given a pod has not said how it ended: others may have called it gone."""
     status = pod.get("status") or {}
-    told = status.get("reason") or everything_ended(pod) or (is_over(pod) and not is_collected(pod))
+    told = status.get("reason") or ends.everything_ended(pod) or (ends.is_over(pod) and not is_collected(pod))
     return bool(pod["spec"].get("nodeName")) and not told
 
 
@@ -103,7 +77,7 @@ def unheard(seen: ObservedRun, grace: float, *, begun: bool) -> float:
 def _may_run_unseen(pod: Manifest) -> bool:
     """Return whether a node had taken a pod, and has not said that nothing of it runs any more."""
     somewhere = pod["spec"].get("nodeName") or (pod.get("status") or {}).get("containerStatuses")
-    return bool(somewhere) and not is_over(pod) and not everything_ended(pod)
+    return bool(somewhere) and not ends.is_over(pod) and not ends.everything_ended(pod)
 
 
 def _grace(pod: Manifest) -> float:

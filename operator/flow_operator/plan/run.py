@@ -17,6 +17,7 @@ from . import (
     deadlines,
     diagnosis,
     eligible,
+    ends,
     fence,
     finalizers,
     hooks_health,
@@ -408,7 +409,7 @@ def _not_started(case: Case, pod: Manifest) -> bool:
         late = kubernetes_job.is_late(job)
         lost = kubernetes_job.failure(job) if late else diagnosis.killed(pod, verdict.main_of(pod), {})
         return kubernetes_job.may_run(job) or attempts.failed(case, lost)
-    if fence.dying(pod) or (pod.get("status") or {}).get("phase") == "Failed":  # refused or evicted by the kubelet
+    if ends.dying(pod) or (pod.get("status") or {}).get("phase") == "Failed":  # refused or evicted by the kubelet
         return attempts.failed(case, diagnosis.killed(pod, verdict.main_of(pod), {}))
     if why := diagnosis.waiting_for(pod):
         return _wait_or_fail(case, why)
@@ -448,7 +449,7 @@ def it_has_ended(case: Case) -> bool:
         return attempts.succeeded(case)
     if case.seen.job and kubernetes_job.is_late(case.seen.job):
         why = kubernetes_job.failure(case.seen.job)
-    if (wish := case.wish) and (case.seen.runner_gone or fence.dying(pod)):  # it was stopped for that
+    if (wish := case.wish) and (case.seen.runner_gone or ends.dying(pod)):  # it was stopped for that
         return attempts.stopped(case, wish, f"in phase {case.status['phase']}")
     return attempts.failed(case, why)
 
@@ -463,7 +464,7 @@ def _goes_on(case: Case, pod: Manifest) -> bool:
 
 def _hooks_cannot_run(case: Case, pod: Manifest) -> bool:
     """Main is there and waits for on_start, which nobody can call."""
-    began = verdict.began(pod) if case.pinned.hooks and not fence.dying(pod) else None
+    began = verdict.began(pod) if case.pinned.hooks and not ends.dying(pod) else None
     trouble = hooks_health.trouble(pod, began, case.now) if began else None
     if trouble is None:
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..api import labels, wire
-from . import diagnosis, fence, reports
+from . import diagnosis, ends, reports
 from .diagnosis import container_states, ended
 from .runner_pod import HOOKS, MAIN
 from .times import duration, parse
@@ -47,7 +47,7 @@ def flow_report(state: dict[str, Any]) -> wire.RunReport:
 def hooks_report(pod: Manifest) -> list[wire.HookReceipt] | None:
     """Return the receipts once the hooks container has ended for good, else None."""
     for each in pod["spec"]["containers"]:
-        if each["name"] == HOOKS and fence.ended_for_good(pod, each):
+        if each["name"] == HOOKS and ends.ended_for_good(pod, each):
             return reports.of_hooks((ended(pod, HOOKS) or {}).get("message"))
     return None
 
