@@ -71,13 +71,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class Tail:
-    """What 99 of 100 delays of ours stay under; the target bounds that."""
+    """What 99 of 100 delays of ours stay under; the target bounds that. `more` are trials that count too."""
 
     group: str
     title: str
     ours: str
     target: float | None = None
     peer: str = ""
+    more: tuple[str, ...] = ()
 
 
 def _seconds(sample: Sample) -> float:
@@ -137,7 +138,7 @@ DIFFERENCES = (
     Difference("callbacks", "hooks by hand that call nothing, added to a bare pod", "pod-hooks", "pod"),
 )
 TAILS = (
-    Tail("remote", "from the end of main to the terminal status, one at a time", "run", 0.2),
+    Tail("remote", "from the end of main to the terminal status, one at a time", "run", 0.2, more=("run-bytes",)),
     Tail("verdict", "from the end of main to the terminal status, seven at once", "verdicts", 0.2),
 )
 ROWS: tuple[Comparison | Bound | Difference | Tail, ...] = (*COMPARISONS, *DIFFERENCES, *BOUNDS, *TAILS)
@@ -198,7 +199,7 @@ def lines(samples: Samples, memory: dict[str, dict[str, int]]) -> list[Line]:
         for row in DIFFERENCES
         if samples.get(row.ours) and samples.get(row.peer)
     ]
-    found += [line for row in TAILS if samples.get(row.ours) for line in _tail(row, samples[row.ours])]
+    found += [line for row in TAILS if samples.get(row.ours) for line in _tail(row, samples)]
     found += [Line(f"operator memory, {when}", Spread(size, size), "MiB") for when, size in _mebibytes(memory)]
     return found
 
@@ -212,8 +213,8 @@ def _difference(ours: list[Sample], peer: list[Sample]) -> Spread:
     return Spread(one.median - other.median, one.p90 - other.p90)
 
 
-def _tail(row: Tail, samples: list[Sample]) -> tuple[Line, Line]:
-    delays = [delay for each in samples for delay in each.delays]
+def _tail(row: Tail, samples: Samples) -> tuple[Line, Line]:
+    delays = [delay for name in (row.ours, *row.more) for each in samples.get(name, ()) for delay in each.delays]
     p99 = statistics.quantiles(delays, n=100, method="inclusive")[98]
     return (
         Line(f"{row.title}, {len(delays)} runs", Spread.of(delays), "s"),

@@ -101,9 +101,8 @@ def _setting(path: str, default: object) -> object:
 
 def _settings() -> dict[str, Any]:
     settings = _from_file()
-    for name, text in sorted(os.environ.items()):
-        if name.startswith(PREFIX) and name != CONFIG_ENV:
-            _put(settings, name.removeprefix(PREFIX).lower().split("__"), text)
+    for name in sorted(each for each in os.environ if each.startswith(PREFIX) and each != CONFIG_ENV):
+        _put(settings, name.removeprefix(PREFIX).lower().split("__"), os.environ[name])
     return settings
 
 

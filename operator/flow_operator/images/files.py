@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Where a file would replace what flow-operator puts there.
 _OURS = (DEPS_DIR, LIB_DIR)
+_KEYS = tuple(get_type_hints(BuildFile))
 _POD_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")  # the kubelet writes them for each pod
 # Where a file would never be seen: the pods mount something of their own there.
 _MOUNTED = ("/dev", "/proc", "/sys", "/tmp", HOOKS_DIR, *_POD_FILES)  # noqa: S108 - a place in images
@@ -38,7 +39,7 @@ def checked_files(files: Iterable[BuildFile]) -> tuple[BuildFile, ...]:
 
 def check_keys(file: BuildFile, subject: str) -> None:
     """Whether a file of the request has its three texts."""
-    if not all(isinstance(file.get(key), str) for key in get_type_hints(BuildFile)):
+    if not all(isinstance(file.get(key), str) for key in _KEYS):
         raise BadRequestError(f"{subject} of the build request lacks path, source or sha256.")
 
 
@@ -53,7 +54,7 @@ def file_layers(files: tuple[BuildFile, ...], work: Path) -> tuple[Layer, ...]:
     Neither is compressed. Measured: a warm build of 45 MB of CSV takes 0.2 s, and 1.2 s with gzip, each time; sent it
     is once.
     """
-    code = [file for file in files if PurePosixPath(file["path"]).is_relative_to(FLOWS_DIR)]
+    code = [file for file in files if _under(file["path"], (FLOWS_DIR,))]
     other = [file for file in files if file not in code]
     layers = []
     if other:
@@ -92,7 +93,7 @@ def _check_path(path: str) -> None:
 
 
 def _under(path: str, folders: tuple[str, ...]) -> bool:
-    return any(PurePosixPath(path).is_relative_to(folder) for folder in folders)
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
 def _check_folders(files: dict[str, BuildFile]) -> None:

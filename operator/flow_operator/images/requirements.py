@@ -6,6 +6,7 @@ import hashlib
 import platform
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -71,6 +72,10 @@ class Lock:
 
     def versions(self) -> dict[str, str]:
         """Versions by name."""
+        return dict(self._versions)
+
+    @cached_property
+    def _versions(self) -> dict[str, str]:
         return {pin.name: pin.version for pin in self.pins}
 
     def without(self, versions: Mapping[str, str]) -> Lock:
