@@ -67,6 +67,23 @@ def test_pid_1_loads_neither_flow_nor_inspect() -> None:
     assert not loaded & {"inspect", "dataclasses", "pathlib", "subprocess", "traceback", "flow_operator.flow.core"}
 
 
+FLOW = """
+from flow_operator import flow
+from flow_operator.environments import RemoteEnvironment
+
+@flow(environment=RemoteEnvironment(on_exit=print))
+def main(): ...
+"""
+
+
+def test_a_callbacks_process_imports_nothing_of_ours_after_the_fork(tmp_path: Path) -> None:
+    file = tmp_path / "flow.py"
+    file.write_text(FLOW)
+    first = "from flow_operator.runner import callback, load; [__import__(each) for each in callback.OF_EVERY_FLOW]"
+    then = f"load.load({{'location': {str(file)!r}, 'attribute': 'main'}})"
+    assert _loaded(f"{first}; {then}") - _loaded(first) == {"flow"}
+
+
 def test_the_hooks_program_is_the_standard_library_alone() -> None:
     loaded = _loaded("import flow_operator.runner.hooks as hooks")
     done = subprocess.run(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from flow_operator.api import wire
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from flow_operator.api.wire import RunRequest
 
 MAX_NAME = 64  # bytes
+# What every flow with callbacks imports of ours. Here it costs 0.3 MB; after the fork it is 7 ms of each callback.
+OF_EVERY_FLOW = ("flow_operator.environments", "flow_operator.flow.schedules", "importlib.util")
 
 
 def main(answers: int) -> int:
@@ -24,6 +28,11 @@ def main(answers: int) -> int:
     It returns in these processes too, with their exit codes. They are left unreaped: so their numbers stay theirs as
     long as somebody may send them a signal.
     """
+    for module in OF_EVERY_FLOW:
+        import_module(module)
+    # Of what is here by now nothing is garbage, ever: a callback's process neither copies its pages to look for some,
+    # nor does so at its end, which took 14 ms of 34.
+    gc.freeze()
     while name := os.read(0, MAX_NAME).decode():  # one at a time: the next comes after the answer
         process = os.fork()
         if not process:
