@@ -24,7 +24,7 @@ def each_first(names):
         os.waitpid(child, 0)
     print(len(names), flush=True)
 
-api, others = ([*map(str.strip, half.split(","))] for half in sys.stdin.read().split(";"))
+api, others = (half.split(",") for half in sys.stdin.read().split(";"))
 for name in (*api, *others):
     import_module(name)
 for name in [each for each in sys.modules if each.partition(".")[0] == "flow_operator"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import diagnosis
+from . import diagnosis, ends
 from .dask_specs import DASK_COMPONENT
 from .times import seconds_since
 
@@ -37,14 +37,12 @@ def is_ready(pod: Manifest) -> bool:
     """Return whether a pod is Ready and is to stay."""
     conditions = (pod.get("status") or {}).get("conditions") or ()
     ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-    return ready and not pod["metadata"].get("deletionTimestamp")
+    return ready and not ends.dying(pod)
 
 
 def count_deployments(seen: ObservedRun) -> int:
     """Return how many workers dask-kubernetes is to keep: one Deployment each."""
-    return sum(
-        1 for each in seen.dask_deployments if _role(each) == "worker" and not each["metadata"].get("deletionTimestamp")
-    )
+    return sum(1 for each in seen.dask_deployments if _role(each) == "worker" and not ends.dying(each))
 
 
 def usable(seen: ObservedRun, wanted: DaskKubernetesEnvironment) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import labels
 from ..api.flow_deployment import Diagnosis
-from . import reports
+from . import ends, reports
 from .times import parse, seconds_since
 from .types import Announcement
 
@@ -249,7 +249,7 @@ def killed(pod: Manifest, container: str, terminated: dict[str, Any]) -> Diagnos
             f"Node {pod['spec'].get('nodeName', 'of the pod')} did not take pod {name}: {said or 'no message'}",
             "See kubectl describe node: what it has is not what the scheduler took it to have.",
         )
-    if pod["metadata"].get("deletionTimestamp"):
+    if ends.dying(pod):
         return diagnosis(
             "RunnerDeleted",
             f"Pod {name} was deleted before its flow had ended.",

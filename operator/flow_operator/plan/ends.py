@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     from .types import Manifest
 
 
-def dying(pod: Manifest) -> bool:
-    """Return whether somebody has deleted a pod."""
-    return bool(pod["metadata"].get("deletionTimestamp"))
+def dying(manifest: Manifest) -> bool:
+    """Return whether somebody has deleted an object that is still there."""
+    return bool(manifest["metadata"].get("deletionTimestamp"))
 
 
 def is_over(pod: Manifest) -> bool:

@@ -11,7 +11,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from ..api import labels, wire
-from . import diagnosis, finalizers, names, patching, pods
+from . import diagnosis, ends, finalizers, names, patching, pods
 from .code import code_mount
 from .runner_pod import hooks_container, runner_name, variables
 
@@ -148,7 +148,7 @@ def ended(job: Manifest) -> bool:
 
 def may_run(job: Manifest) -> bool:
     """Return whether a Job may still make a pod."""
-    return not ended(job) and not job["metadata"].get("deletionTimestamp")
+    return not ended(job) and not ends.dying(job)
 
 
 def is_suspended(job: Manifest) -> bool:
