@@ -122,13 +122,10 @@ class RecordingKube:
         return left
 
     async def patch(self, _api_version: str, kind: str, _namespace: str, name: str, body: Manifest) -> Manifest:
-        """Take finalizers off, or put ours on."""
+        """Put a finalizer of ours on."""
         found = self.objects.get((kind, name))
         if found is None:
             raise NotFound(name)
-        if body["metadata"]["finalizers"] is None:
-            self._wrote(f"patch {kind}")
-            return self.objects.pop((kind, name))
         if found["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
             raise Conflict("the object has been modified")
         held = self.put({**found, "metadata": {**found["metadata"], "finalizers": body["metadata"]["finalizers"]}})
@@ -138,7 +135,7 @@ class RecordingKube:
     async def json_patch(
         self, _api_version: str, kind: str, _namespace: str, name: str, steps: Sequence[Manifest]
     ) -> Manifest:
-        """Take our finalizers off; a dying object that nothing else holds is gone then."""
+        """Take finalizers off; a dying object that nothing else holds is gone then."""
         found = self.objects.get((kind, name))
         if found is None:
             raise NotFound(name)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api.conditions import STARTED
 from ..api.flow_run import FINISHED
-from ..api.labels import API_VERSION, GROUP, MANAGER, RUN_UID
+from ..api.labels import API_VERSION, GROUP, KOPF, MANAGER, RUN_UID
 from ..kube.errors import Conflict, KubeError, NotFound, Refused
 from ..plan import clean_up, deadlines, deployment, diagnosis, kubernetes_job, run
 from ..plan.conditions import is_true
@@ -245,12 +245,9 @@ class Reconciler:
             self._on_written(left)
 
     async def _unblock(self, ref: Ref) -> None:
-        logger.warning("taking finalizers off: no controller does", extra={"object": f"{ref.kind}/{ref.name}"})
-        body = {"metadata": {"finalizers": None, "uid": ref.uid}}
-        try:
-            await self._api.patch(ref.api_version, ref.kind, ref.namespace, ref.name, body)
-        except (NotFound, Conflict):
-            return
+        whose = f"{ref.kind}/{ref.name}"
+        logger.info("taking kopf's finalizer off: the Dask controller has not", extra={"object": whose})
+        await self._take_off(ref, KOPF)
 
     async def _hold(self, found: Manifest, finalizer: str) -> Manifest:
         """Put a finalizer on an object, as it was when it was last read; Conflict where it has changed since."""
@@ -262,13 +259,16 @@ class Reconciler:
         return held
 
     async def _release(self, ref: Ref) -> None:
-        """Take our finalizers off an object, whoever changes it at the same time, and nobody else's."""
+        await self._take_off(ref, f"{GROUP}/")
+
+    async def _take_off(self, ref: Ref, prefix: str) -> None:
+        """Take finalizers off an object, whoever changes it at the same time, and nobody else's."""
         found = self._store.get(Key(ref.kind, ref.namespace, ref.name))
         if found is None or found["metadata"]["uid"] != ref.uid:
             return
         steps = [{"op": "test", "path": "/metadata/uid", "value": ref.uid}]
         for place, each in reversed(list(enumerate(found["metadata"].get("finalizers", ())))):
-            if each.startswith(f"{GROUP}/"):
+            if each.startswith(prefix):
                 where = f"/metadata/finalizers/{place}"
                 steps += [{"op": "test", "path": where, "value": each}, {"op": "remove", "path": where}]
         if len(steps) == 1:

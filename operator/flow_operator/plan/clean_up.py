@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from ..api.settings import Settings
 
-# dask-kubernetes' timers put kopf's finalizer on its objects. Where its controller is gone, nobody takes it off;
-# this long we wait for it: it never needs more than a few seconds while it lives.
+# dask-kubernetes' timers put kopf's finalizer on its objects, and it guards nothing but these timers. Where its
+# controller is gone, nobody takes it off; where it lives, a timer that failed because the rest of the cluster went
+# first keeps it for kopf's 60 s (10 of 40 autoscalers, of clusters deleted four at a time). This long we wait for it.
 FINALIZER_PATIENCE = 12.0
 
 
@@ -94,12 +95,12 @@ def _looked_at(run: Manifest, hook: dict[str, Any] | None) -> dict[str, Any] | N
 
 
 def stuck_finalizers(objects: list[Manifest], now: datetime) -> tuple[tuple[Ref, ...], float | None]:
-    """Return dying objects whose finalizer outlived our patience, and when the next one will."""
+    """Return dying objects that kopf's finalizer has held longer than our patience, and when it will the next."""
     due: list[Ref] = []
     waits: list[float] = []
     for each in objects:
         deleted = each["metadata"].get("deletionTimestamp")
-        if not deleted or not each["metadata"].get("finalizers"):
+        if not deleted or labels.KOPF not in each["metadata"].get("finalizers", ()):
             continue
         left = FINALIZER_PATIENCE - seconds_since(deleted, now)
         if left <= 0:

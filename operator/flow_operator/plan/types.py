@@ -68,7 +68,7 @@ class Plan:
     delete: tuple[Ref, ...] = ()
     ask: Ask | None = None  # a scheduler to listen to from now on; None: to none
     retire: int = 0  # workers that it is asked to let go
-    unblock: tuple[Ref, ...] = ()  # take the finalizers off: their owner is gone
+    unblock: tuple[Ref, ...] = ()  # take kopf's finalizer off: whoever put it on has had its time
     hold: str = ""  # a finalizer to put on the object itself, before anything is created
     release: tuple[Ref, ...] = ()  # take our finalizers off: what they waited for is done
     announce: tuple[Announcement, ...] = ()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from flow_operator.api import labels
 from flow_operator.controller.store import key_of
 from flow_operator.plan.types import Heard
 from tests.support import makers as m
@@ -45,6 +46,30 @@ async def test_a_plain_run_costs_five_writes_and_no_reads() -> None:
         "replace_status FlowRun Succeeded",
         "create Event",
     ]
+
+
+@pytest.mark.parametrize("run_is_there", [True, False])
+async def test_of_a_cluster_that_is_over_only_the_dask_controllers_finalizer_is_taken_off(run_is_there: bool) -> None:
+    world = a_world(environment=DASK)
+    await world.settle()
+    for kind, holds in (("DaskCluster", [labels.KOPF, "example.com/audit"]), ("DaskAutoscaler", [labels.KOPF])):
+        made = next(each for (of, _), each in world.kube.objects.items() if of == kind)
+        world.kube.put({**made, "metadata": {**made["metadata"], "finalizers": holds, "deletionTimestamp": m.at(4)}})
+    if run_is_there:
+        await life(world)
+    else:
+        del world.kube.objects["FlowRun", "squares-1"]
+    world.seconds = 10
+    await world.settle()
+    assert "json_patch DaskCluster" not in world.kube.calls, "its controller has its time"
+    world.seconds = 17
+    await world.settle()
+    left = {kind: each["metadata"]["finalizers"] for (kind, _), each in world.kube.objects.items() if "Dask" in kind}
+    assert left == {"DaskCluster": ["example.com/audit"]}
+    before = len(world.kube.calls)
+    world.seconds = 3600
+    await world.settle()
+    assert len(world.kube.calls) == before
 
 
 async def test_an_idle_run_costs_nothing() -> None:

@@ -560,6 +560,9 @@ class TestCleanUp:
         assert early.again_after
         late = run_plan.decide(run, ObservedRun(cluster=cluster), m.settings(), m.NOW + timedelta(seconds=30))
         assert [each.kind for each in late.unblock] == ["DaskCluster"]
+        cluster["metadata"]["finalizers"] = ["example.com/audit"]
+        others = run_plan.decide(run, ObservedRun(cluster=cluster), m.settings(), m.NOW + timedelta(seconds=30))
+        assert (others.unblock, others.again_after) == ((), None), "whose it is, is not for us to say"
 
     def test_pods_go_after_the_ttl_and_the_run_stays(self) -> None:
         run, made_by = self.finished(ttlSecondsAfterFinished=60)
