@@ -13,24 +13,20 @@ from tests.support.cluster import condition, deployment, eventually, kubectl, re
 if TYPE_CHECKING:
     from tests.support.cluster import Manifest, Namespace
 
-# What a flow says of itself, as often as it takes: the test cluster may be busy.
+# What a flow says of itself.
 MARK = (
     recorder.CLIENT
     + """
 NUMBER = _json.loads(_os.environ.get("FLOW_OPERATOR_RUN", "{}")).get("run", {}).get("attempt")
 
 def mark(what):
-    for _ in range(5):
-        try:
-            return record(what, attempt=NUMBER)
-        except OSError:
-            _time.sleep(0.2)
+    record(what, attempt=NUMBER)
 """
 )
 BODY = """
     mark("start")
     try:
-        for _ in range(40 if NUMBER in slow else 0):
+        for _ in range(400 if NUMBER in slow else 0):
             _time.sleep(1.5)
             mark("alive")
         if NUMBER <= fails:
@@ -87,7 +83,7 @@ def runs(namespace: Namespace) -> None:
         run("paused", "tries", parameters=slow),
         run("paused-dask", "tries-dask", parameters=slow),
         run("held", "tries", suspend=True),
-        run("late", "tries", parameters={"fails": 1, "slow": [2]}, backoffLimit=9, activeDeadlineSeconds=35),
+        run("late", "tries", parameters={"fails": 1, "slow": [2]}, backoffLimit=9, activeDeadlineSeconds=75),
         run("left", "tries", parameters={"fails": 9}, backoffLimit=9),
     )
 
@@ -171,7 +167,7 @@ def test_what_is_suspended_when_it_is_created_makes_nothing_and_ends_at_once(nam
     assert not seen["status"]["attempt"]
     assert not namespace.list("pods", "flow-operator.io/run=held")
     change(namespace, "held", cancel="Graceful")
-    done = namespace.wait_run("held", within=5)
+    done = namespace.wait_run("held", within=20)
     assert reason(done, "Succeeded") == "Cancelled"
 
 
@@ -179,7 +175,7 @@ def test_a_run_that_waits_for_another_attempt_is_cancelled_at_once(namespace: Na
     seen = namespace.wait_phase("left", "Retrying", within=60)
     assert (reason(seen, "Ready"), reason(seen, "Succeeded")) == ("FlowRaised", "Retrying")
     change(namespace, "left", cancel="Graceful")
-    assert reason(namespace.wait_run("left", within=20), "Succeeded") == "Cancelled"
+    assert reason(namespace.wait_run("left", within=60), "Succeeded") == "Cancelled"
     never_two(namespace, "left")
 
 
@@ -215,14 +211,14 @@ def test_a_resumed_run_has_a_cluster_of_its_own(namespace: Namespace) -> None:
 
 
 def test_the_deadline_is_that_of_all_attempts(namespace: Namespace) -> None:
-    done = namespace.wait_run("late", within=60)
+    done = namespace.wait_run("late", within=90)
     assert attempts(done) == [("Failed", "FlowRaised"), ("Failed", "DeadlineExceeded")]
     first, second = (
         next(each["spec"] for each in namespace.list("pods", f"flow-operator.io/run=late,flow-operator.io/attempt={n}"))
         for n in (1, 2)
     )
-    assert first["activeDeadlineSeconds"] == 35
-    assert second["activeDeadlineSeconds"] < 35
+    assert first["activeDeadlineSeconds"] == 75
+    assert second["activeDeadlineSeconds"] < 75
     never_two(namespace, "late")
 
 

@@ -95,9 +95,8 @@ def test_a_base_image_without_the_runtime_gets_a_runtime_layer(namespace: Namesp
 def test_a_missing_import_is_named(namespace: Namespace) -> None:
     namespace.apply(deployment("lacking", "import pandas_is_not_here\ndef flow(): ...\n", storage=DOCKER))
     seen = namespace.wait_deployment(
-        "lacking", lambda each: condition(each, "Verified") == "False", 60, "Verified=False"
+        "lacking", lambda each: reason(each, "Verified") == "ImportFailed", 60, "ImportFailed"
     )
-    assert reason(seen, "Verified") == "ImportFailed"
     assert "pandas_is_not_here" in seen["status"]["diagnosis"]["message"]
     assert condition(seen, "Stalled") == "True"
 
@@ -122,8 +121,8 @@ def test_a_build_that_cannot_be_names_the_thing_and_the_remedy(
     namespace: Namespace, name: str, docker: Manifest, expected: str
 ) -> None:
     namespace.apply(deployment(name, "def flow(): ...\n", storage={"docker": docker}))
-    seen = namespace.wait_deployment(name, lambda each: condition(each, "Built") == "False", 90, "Built=False")
-    assert reason(seen, "Built") == expected
+    seen = namespace.wait_deployment(name, lambda each: reason(each, "Built") == expected, 90, expected)
+    assert condition(seen, "Built") == "False"
     assert seen["status"]["diagnosis"]["remedy"]
 
 

@@ -54,6 +54,16 @@ def until(true, limit=60):
             raise TimeoutError(f"{workers()} workers")
         time.sleep(0.2)
 
+def loaded(client, count, most):
+    # However long a worker takes to come, there is enough to do to want it.
+    kept = client.map(unique, range(count), pure=False)
+    end = time.monotonic() + 90
+    while workers() < most and time.monotonic() < end:
+        if sum(not each.done() for each in kept) < count:
+            kept += client.map(unique, range(5), pure=False)
+        time.sleep(0.2)
+    return kept
+
 def released():
     with _request.urlopen("http://recorder:8000", timeout=10) as answer:
         return any(each["what"] == "release" for each in _json.load(answer))
@@ -67,7 +77,7 @@ def flow(what: str = "load", count: int = 60):
     record("flow")
     client = get_client()
     if what == "load":
-        kept = client.map(unique, range(count), pure=False)
+        kept = loaded(client, count, 3)
         digests = client.gather(client.map(digest, kept))
         most = workers()
         until(lambda: workers() == 1)  # those that went had data that nobody else had
@@ -81,7 +91,7 @@ def flow(what: str = "load", count: int = 60):
     if what == "hold":
         unfinished = client.map(busy, range(count), seconds=0.5, pure=False)
         record("holding")
-        until(released, limit=150)
+        until(released, limit=400)
         return sum(client.gather(unfinished))
     if what == "need memory":
         return client.submit(lambda: len(bytearray(2**30))).result()
@@ -98,13 +108,18 @@ def environment(least: int, most: int, *, provider: str | None = None, **contain
 
 
 UNBLOCKED = "DASK_DISTRIBUTED__SCHEDULER__BLOCKED_HANDLERS"  # a flow of these has its scheduler end itself
+# Else distributed gives the task up at the fourth death, about when the operator gives up the workers at the third.
+MANY_DEATHS = "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES"
 NO_LICENCE = ["python3", "-c", "import sys; sys.exit('no licence')"]
 DEPLOYMENTS = {
     "load": environment(1, 3),
     "from-none": environment(0, 1),
     "fixed": {**environment(1, 1), "runner": {"env": [{"name": UNBLOCKED, "value": "[]"}]}},
     "crashing": environment(1, 1, command=NO_LICENCE),
-    "greedy": environment(1, 1, resources={**SMALL, "limits": {"memory": "256Mi"}}),
+    "greedy": {
+        **environment(1, 1, resources={**SMALL, "limits": {"memory": "256Mi"}}),
+        "runner": {"env": [{"name": MANY_DEATHS, "value": "20"}]},
+    },
     "cluster": environment(1, 1, provider="DaskCluster"),
 }
 RUNS = {

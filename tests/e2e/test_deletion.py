@@ -1,4 +1,4 @@
-"""A FlowRun deleted in any phase: nothing of it is left within 30 seconds."""
+"""A FlowRun deleted in any phase: nothing of it is left, within 30 s where the machine has nothing else to do."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def test_a_pickle_of_another_python(namespace: Namespace, capsys: pytest.Capture
     data = base64.b64decode(pickle["data"])
     pickle.update(python=other, data=base64.b64encode(data[: len(data) // 2]).decode())
     with Cluster().session() as session, pytest.raises(DeployFailed) as failed:
-        send(session, made, 60, lambda _line: None)
+        send(session, made, 240, lambda _line: None)
     assert failed.value.reason == "UnpicklingFailed"
     assert other in failed.value.message + failed.value.remedy
 

@@ -109,7 +109,7 @@ def troubles(namespace: Namespace) -> Iterator[None]:
     for name in CASES:
         namespace.wait_ready(name)
     namespace.apply(*(deployed(name, each.runner) for name, each in CASES.items() if each.checked_with is not None))
-    runs = [run(name, name, **{"preRunningDeadlineSeconds": 240, **each.more}) for name, each in CASES.items()]
+    runs = [run(name, name, **{"preRunningDeadlineSeconds": 900, **each.more}) for name, each in CASES.items()]
     namespace.apply(*runs)
     yield
     kubectl("delete", "validatingwebhookconfiguration", f"{namespace.name}-nobody", "--ignore-not-found")

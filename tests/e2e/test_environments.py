@@ -134,9 +134,9 @@ def everything(namespace: Namespace, images: dict[str, str]) -> None:
             deployment(name, PLAIN, environment={"kubernetesJob": {"jobSpec": spec}})
             for name, (spec, *_) in REFUSED.items()
         ),
-        run("cancelled", "hooked", parameters={"nap": 60}),
-        run("paused", "hooked", parameters={"nap": 60}),
-        run("orphaned", "hooked", parameters={"nap": 60}),
+        run("cancelled", "hooked", parameters={"nap": 900}),
+        run("paused", "hooked", parameters={"nap": 900}),
+        run("orphaned", "hooked", parameters={"nap": 900}),
         run("good", "hooked"),
         run("retried", "hooked", parameters={"fail": True}),
         run("told", "declared"),
@@ -146,6 +146,7 @@ def everything(namespace: Namespace, images: dict[str, str]) -> None:
 
 
 def test_jobs_that_are_stopped_and_deleted(namespace: Namespace) -> None:
+    namespace.wait_ready("hooked")
     for name in ("cancelled", "paused", "orphaned"):
         namespace.wait_phase(name, "Running")
         recorder.wait_for(namespace, name, "flow")

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.support import recorder
-from tests.support.cluster import ROOT, kubectl, run
+from tests.support.cluster import ROOT, eventually, kubectl, run
 
 if TYPE_CHECKING:
     from tests.support.cluster import Namespace
@@ -58,6 +58,7 @@ def aws_pod(image: str, command: list[str], variables: list[Manifest]) -> Manife
     """Return the spec of a pod that restricted Pod Security admits."""
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     container = {"name": "aws", "image": image, "command": command, "env": variables, "securityContext": security}
+    container["resources"] = {"requests": {"cpu": "100m", "memory": "128Mi"}}
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -86,13 +87,20 @@ def server(namespace: Namespace, image: str) -> None:
             "spec": {"selector": {"app": "aws"}, "ports": [{"port": 5000}]},
         },
     )
-    kubectl("-n", namespace.name, "wait", "--for=condition=Ready", "pod/aws", "--timeout=90s")
+    kubectl("-n", namespace.name, "wait", "--for=condition=Ready", "pod/aws", "--timeout=240s")
 
 
 def calls(namespace: Namespace, path: str = "") -> list[tuple[str, Manifest]]:
     """Return what AWS was asked."""
-    place = f"/api/v1/namespaces/{namespace.name}/services/aws:5000/proxy/{path}"
-    return [(action, arguments) for action, arguments in json.loads(kubectl("get", "--raw", place))]
+    return [(action, arguments) for action, arguments in json.loads(kubectl(*path_of(namespace, path)))]
+
+
+def path_of(namespace: Namespace, path: str) -> tuple[str, ...]:
+    return ("get", "--raw", f"/api/v1/namespaces/{namespace.name}/services/aws:5000/proxy/{path}")
+
+
+def is_json(said: str) -> bool:
+    return said.startswith("[")
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +110,8 @@ def aws(namespace: Namespace) -> None:
         namespace.apply(example("custom", name))
     ready = namespace.wait_ready("fargate", within=150)
     server(namespace, ready["status"]["image"])
-    calls(namespace, "clusters/flows")
+    # A Service knows its pod a moment after the pod is Ready.
+    eventually(lambda: kubectl(*path_of(namespace, "clusters/flows"), check=False), is_json, 15, "AWS answers")
 
 
 def test_a_custom_environment_runs_its_steps_in_the_runs_pod(namespace: Namespace, aws: None) -> None:
@@ -148,7 +157,7 @@ def test_the_container_that_was_registered_runs_the_flow_by_itself(namespace: Na
     variables = [*container["environment"], *task["overrides"]["containerOverrides"][0]["environment"]]
     made = aws_pod(container["image"], container["command"], variables)
     namespace.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "alone"}, "spec": made})
-    kubectl("-n", namespace.name, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/alone", "--timeout=60s")
+    kubectl("-n", namespace.name, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/alone", "--timeout=240s")
     records = [each["what"] for each in recorder.records(namespace) if each["pod"] == "alone"]
     assert records == ["on_start", "flow 4", "on_exit Succeeded"]
 

@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sync(namespace: Namespace, folder: Path) -> Manifest:
     """Apply the overlay and wait as a pipeline does."""
     kubectl("-n", namespace.name, "apply", "-k", str(folder / "staging"))
-    kubectl("-n", namespace.name, "wait", "--for=condition=Ready", f"flowdeployment/{NAME}", "--timeout=90s")
+    kubectl("-n", namespace.name, "wait", "--for=condition=Ready", f"flowdeployment/{NAME}", "--timeout=240s")
     # `kubectl wait` believes a status of the spec before; the operator needs a moment to look.
     return namespace.wait_ready(NAME)
 
@@ -40,7 +40,7 @@ def run(namespace: Namespace, name: str) -> Manifest:
     manifest["metadata"]["name"] = name
     manifest["spec"]["deployment"] = NAME
     namespace.apply(manifest)
-    kubectl("-n", namespace.name, "wait", "--for=condition=Ready", f"flowrun/{name}", "--timeout=60s")
+    kubectl("-n", namespace.name, "wait", "--for=condition=Ready", f"flowrun/{name}", "--timeout=180s")
     return checked(namespace.get("flowrun", name))
 
 

@@ -45,7 +45,7 @@ def away() -> Iterator[None]:
 def test_a_run_that_ended_and_whose_pod_was_deleted_meanwhile_keeps_its_outcome(namespace: Namespace) -> None:
     namespace.apply(deployment("away", SOURCE, run={"infrastructureBackoffLimit": 0, **LIMITS}))
     namespace.wait_ready("away")
-    namespace.apply(run("quick", "away", parameters={"seconds": 4}), run("long", "away", parameters={"seconds": 120}))
+    namespace.apply(run("quick", "away", parameters={"seconds": 12}), run("long", "away", parameters={"seconds": 600}))
     for name in ("quick", "long"):
         recorder.wait_for(namespace, name, "flow")
         namespace.wait_phase(name, "Running")

@@ -20,7 +20,7 @@ FLOW = (
     recorder.CLIENT
     + """
 import time
-def flow(seconds: float = 6):
+def flow(seconds: float = 20):
     record("flow")
     time.sleep(seconds)
     return "done"

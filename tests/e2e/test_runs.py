@@ -53,7 +53,7 @@ def test_a_flow_runs_and_its_result_is_in_kubectl_get(namespace: Namespace) -> N
 
 def test_kubectl_wait_works(namespace: Namespace) -> None:
     namespace.apply(run("waited", "squares", parameters={"n": 4}))
-    said = kubectl("-n", namespace.name, "wait", "--for=condition=Succeeded", "flowrun/waited", "--timeout=60s")
+    said = kubectl("-n", namespace.name, "wait", "--for=condition=Succeeded", "flowrun/waited", "--timeout=180s")
     assert "condition met" in said
     assert namespace.get("flowrun", "waited")["status"]["result"] == 14
 
@@ -115,7 +115,7 @@ def test_a_run_that_waits_too_long_for_its_deployment_fails(namespace: Namespace
 
 def test_a_run_outlives_its_deployment(namespace: Namespace) -> None:
     """What it began with is pinned, and its pod has the code already."""
-    sleeper = "import time\ndef flow():\n    time.sleep(5)\n    return 'done'\n"
+    sleeper = "import time\ndef flow():\n    time.sleep(15)\n    return 'done'\n"
     namespace.apply(deployment("doomed", sleeper))
     namespace.wait_ready("doomed")
     namespace.apply(run("survivor", "doomed"))
@@ -158,8 +158,9 @@ def test_on_start_that_fails_keeps_the_flow_from_running(namespace: Namespace) -
 
 
 def test_a_deadline_ends_the_run_and_on_exit_runs(namespace: Namespace) -> None:
-    source = FAILING.replace("    if fail:", "    _time.sleep(60)\n    if fail:")
-    namespace.apply(deployment("slow", source), run("slow", "slow", activeDeadlineSeconds=12))
+    source = FAILING.replace("    if fail:", "    _time.sleep(300)\n    if fail:")
+    # It is counted from the beginning of the pod, and two containers and on_start come before the flow.
+    namespace.apply(deployment("slow", source), run("slow", "slow", activeDeadlineSeconds=30))
     done = namespace.wait_run("slow")
     assert reason(done, "Succeeded") == "DeadlineExceeded"
     assert recorder.names(namespace, "slow") == ["on_start", "flow", "on_exit"]

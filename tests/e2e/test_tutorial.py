@@ -72,7 +72,7 @@ class Reader:
         """Be as patient as the page asks, but no longer than it takes."""
         of = ("-n", NAMESPACE, "get", "flowruns", "-l", "flow-operator.io/deployment=squares", "-o", "name")
         eventually(lambda: kubectl(*of), bool, seconds, "a scheduled run", every=1)
-        kubectl("-n", NAMESPACE, "wait", "--for=condition=Ready", kubectl(*of).split()[0], "--timeout=30s")
+        kubectl("-n", NAMESPACE, "wait", "--for=condition=Ready", kubectl(*of).split()[0], "--timeout=180s")
         return ""
 
     def run_cell(self, code: str) -> str:

@@ -72,7 +72,7 @@ def start(namespace: Namespace, image: str) -> str:
         "spec": {"selector": {"app": NAME}, "ports": [{"port": 5000}]},
     }
     namespace.apply(pod, service)
-    kubectl("-n", namespace.name, "wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=60s")
+    kubectl("-n", namespace.name, "wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=240s")
     # Nodes know no names of Services, and speak plain HTTP only to whom they are told to.
     host = f"{namespace.get('service', NAME)['spec']['clusterIP']}:5000"
     text = f'server = "http://{host}"\n[host."http://{host}"]\ncapabilities = ["pull", "resolve"]\n'

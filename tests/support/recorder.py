@@ -12,17 +12,21 @@ from tests.support.served import serve
 # Runs in the runtime image; keeps records in memory, in order of arrival.
 SERVER = """
 import http.server, json, time
-RECORDS = []
+RECORDS, KNOWN = [], set()
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        RECORDS.append({"received": time.time(), **body})
+        if body.get("id") is None or body["id"] not in KNOWN:  # else it is told again: its answer was lost
+            KNOWN.add(body.get("id"))
+            RECORDS.append({"received": time.time(), **body})
         self.send_response(204); self.end_headers()
     def do_GET(self):
         data = json.dumps(RECORDS).encode()
         self.send_response(200); self.end_headers(); self.wfile.write(data)
     def log_message(self, *args): pass
-http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
+Server(("", 8000), Handler).serve_forever()
 """
 
 # What a flow's source begins with to be able to write records.
@@ -32,7 +36,15 @@ def record(what, **more):
     # run and attempt come from the environment of callbacks, or from the request of the flow's own container
     request = _json.loads(_os.environ.get("FLOW_OPERATOR_RUN", "{}")).get("run", {})
     body = {"what": what, "at": _time.time(), "run": request.get("name"), "pod": _os.environ.get("HOSTNAME"), **more}
-    _request.urlopen(_request.Request("http://recorder:8000", data=_json.dumps(body).encode()), timeout=30)
+    body["id"] = _os.urandom(8).hex()
+    for tries_left in (4, 3, 2, 1, 0):  # the cluster's DNS, too, runs on a busy machine
+        try:
+            _request.urlopen(_request.Request("http://recorder:8000", data=_json.dumps(body).encode()), timeout=30)
+            return
+        except OSError:
+            if not tries_left:
+                raise
+            _time.sleep(0.3)
 """
 
 

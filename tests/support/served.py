@@ -43,4 +43,4 @@ def serve(namespace: Namespace, name: str, image: str, program: str, **spec: Any
             "spec": {"selector": {"app": name}, "ports": [{"port": 8000}]},
         },
     )
-    kubectl("-n", namespace.name, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+    kubectl("-n", namespace.name, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=240s")

@@ -134,7 +134,8 @@ class RunReport(TypedDict, total=False):
     resultOmitted: str  # why there is no result in the report: "too large (5120 bytes)", "not JSON: DataFrame"
     error: FlowError
     stages: dict[str, float]  # seconds: load, connect, flow
-    peakMemoryBytes: int  # most memory of the container at one time; the one key there is where the flow was killed
+    peakMemoryBytes: int  # most memory of the container at one time; with the next, all there is of a killed flow
+    outOfMemory: bool  # the kernel has killed a process of the container for memory since the flow began
     workersSeen: list[str]  # names of Dask workers that computed something, at most 16
 
 

@@ -36,7 +36,7 @@ def is_runner(run: Manifest, pod: Manifest) -> bool:
 
 
 def is_fallback(run: Manifest, pod: Manifest) -> bool:
-    """Return whether a pod runs on_exit of an attempt; it may be nobody's, and then outlives the run."""
+    """Return whether a pod runs on_exit of an attempt; it is nobody's, and may outlive the run."""
     role = labels_of(pod).get(labels.COMPONENT)
     return role == labels.CALLBACK and pod["metadata"]["name"] == _name(run, pod, names.exit_pod)
 

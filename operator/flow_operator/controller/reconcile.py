@@ -16,7 +16,7 @@ from ..plan import clean_up, deadlines, deployment, diagnosis, kubernetes_job, r
 from ..plan.conditions import is_true
 from ..plan.types import Plan, Ref
 from .observe import observe_deployment, observe_run, sources_are_known
-from .ours import is_ours, is_owned
+from .ours import is_fallback, is_ours, is_owned
 from .store import Key, Manifest, Store, labels_of
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class Reconciler:
         for manifest in plan.create:
             refusals = self._refused_runs if manifest["kind"] == "FlowRun" else self._refused
             try:
-                made = await self._create_or_adopt(manifest, owner["metadata"]["uid"])
+                made = await self._create_or_adopt(manifest, owner)
             except (Refused, NotFound) as error:
                 # Shown in status by the next look; the queue's back-off tries again.
                 self._queue.add(key, 0.01 if plan.again_after is None or key not in refusals else plan.again_after)
@@ -220,7 +220,7 @@ class Reconciler:
             self._refused.pop(key, None)
             self._refused_runs.pop(key, None)
 
-    async def _create_or_adopt(self, manifest: Manifest, owner_uid: str) -> Manifest:
+    async def _create_or_adopt(self, manifest: Manifest, owner: Manifest) -> Manifest:
         meta = manifest["metadata"]
         try:
             if manifest["kind"] == "Job":  # a user's own spec; and whether its pod is admitted would show in no status
@@ -228,7 +228,7 @@ class Reconciler:
             made = await self._api.create(manifest, strict=manifest["kind"] == "Job")
         except Conflict:
             made = await self._api.get(manifest["apiVersion"], manifest["kind"], meta["namespace"], meta["name"])
-            if not is_owned(made, owner_uid):
+            if not is_owned(made, owner["metadata"]["uid"]) and not is_fallback(owner, made):
                 raise Refused(f"{manifest['kind']} {meta['name']} exists and belongs to somebody else") from None
         return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], **made}
 

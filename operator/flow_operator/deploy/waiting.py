@@ -22,6 +22,9 @@ Manifest = dict[str, Any]
 
 PATIENCE = 600.0  # seconds; a first build with large dependencies takes minutes
 PAUSE = 1.0
+# Of these, no person may be needed: a node or a registry comes back, a new namespace has its account a moment later.
+PASSING = frozenset({"ImagePullFailed", "NotStarted", "PodRefused", "Unschedulable"})
+PASSES = 60.0  # seconds from the first word of one of them
 SILENCE = "See whether the operator runs: kubectl get pods --all-namespaces -l app.kubernetes.io/name=flow-operator."
 
 
@@ -29,22 +32,30 @@ async def until_ready(api: Api, applied: Manifest, patience: float, tell: Progre
     """Return the FlowDeployment once this generation of it is Ready.
 
     Raises:
-        DeployFailed: it is Stalled, it is gone, or the time is over.
+        DeployFailed: it is Stalled, for a minute where that may pass by itself; it is gone, or the time is over.
     """
     seen = applied
     told = ""
+    clock = asyncio.get_running_loop().time
+    end, passing = clock() + patience, None
     try:
-        async with asyncio.timeout(patience), aclosing(_versions(api, applied)) as versions:
+        async with asyncio.timeout_at(end) as limit, aclosing(_versions(api, applied)) as versions:
             async for seen in versions:
                 message = _message(seen, applied)
                 if message and message != told:
                     tell(message)
                     told = message
-                if _settled(seen, applied):
+                if _is_about(seen, applied) and is_true(seen["status"], words.READY):
                     return seen
+                why = _stalled(seen, applied)
+                if why and why.reason not in PASSING:
+                    raise why
+                if why and passing is None:
+                    passing = clock()
+                limit.reschedule(end if why is None or passing is None else min(end, passing + PASSES))
     except TimeoutError:
         pass
-    raise _not_in_time(seen, applied, patience)
+    raise _stalled(seen, applied) or _not_in_time(seen, applied, patience)
 
 
 async def _versions(api: Api, applied: Manifest) -> AsyncGenerator[Manifest, None]:
@@ -67,19 +78,15 @@ async def _versions(api: Api, applied: Manifest) -> AsyncGenerator[Manifest, Non
             await asyncio.sleep(PAUSE)
 
 
-def _settled(seen: Manifest, applied: Manifest) -> bool:
-    """Whether it is Ready. Raises DeployFailed where it never will be without a change."""
+def _stalled(seen: Manifest, applied: Manifest) -> DeployFailed | None:
+    """Return what is to be said of it where it is Stalled."""
     status = seen.get("status") or {}
-    if not _is_about(seen, applied):
-        return False
-    if is_true(status, words.READY):
-        return True
-    if not is_true(status, words.STALLED):
-        return False
+    if not _is_about(seen, applied) or not is_true(status, words.STALLED):
+        return None
     name = seen["metadata"]["name"]
     diagnosis = status.get("diagnosis") or {}
     stalled = find(status, words.STALLED) or {}
-    raise DeployFailed(
+    return DeployFailed(
         f"FlowDeployment {name} is not ready: {diagnosis.get('message') or stalled.get('message', '')}",
         remedy=diagnosis.get("remedy") or f"See kubectl flow explain {name}.",
         reason=diagnosis.get("reason") or stalled.get("reason", "Stalled"),

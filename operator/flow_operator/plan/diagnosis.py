@@ -216,8 +216,10 @@ def killed(pod: Manifest, container: str, terminated: dict[str, Any]) -> Diagnos
     """Return why a container ended without a word of its own."""
     status = pod.get("status") or {}
     name, code = pod["metadata"]["name"], terminated.get("exitCode")
-    if terminated.get("reason") == "OOMKilled":
-        peak = reports.of_flow(terminated.get("message")).get("peakMemoryBytes")
+    report = reports.of_flow(terminated.get("message"))
+    # The kernel's count, from the runner: a runtime that hears of the kill late says "Error".
+    if terminated.get("reason") == "OOMKilled" or report.get("outOfMemory"):
+        peak = report.get("peakMemoryBytes")
         return diagnosis(
             "OutOfMemory",
             f"Container {container} of pod {name} was killed: it needed more than its memory limit of "
@@ -242,8 +244,9 @@ def killed(pod: Manifest, container: str, terminated: dict[str, Any]) -> Diagnos
             f"Pod {name} ran longer than activeDeadlineSeconds allows.",
             "Raise activeDeadlineSeconds, or make the flow faster.",
         )
-    if not terminated and status.get("phase") == "Failed":
-        said = ": ".join(each for each in (status.get("reason"), status.get("message")) if each)
+    said = ": ".join(each for each in (status.get("reason"), status.get("message")) if each)
+    # A pod that is deleted before it has begun is Failed at last, and a node that refuses one says why.
+    if not terminated and status.get("phase") == "Failed" and (said or not ends.dying(pod)):
         return diagnosis(
             "RefusedByNode",
             f"Node {pod['spec'].get('nodeName', 'of the pod')} did not take pod {name}: {said or 'no message'}",

@@ -122,8 +122,7 @@ def next_step(
         return Step(lost(hook, why, now), delete=(Ref.of(pod),) if pod else ())
     if pod is not None:
         return Step(hook, again_after=left)
-    owned = not run["metadata"].get("deletionTimestamp")  # else the garbage collector takes it away with the run
-    made = fallback_pod(run, pinned, status["attempt"], settings, _ended(status, seen.runner), owned=owned)
+    made = fallback_pod(run, pinned, status["attempt"], settings, _ended(status, seen.runner))
     return Step(hook, create=(made,), again_after=min(left, REFUSED_PAUSE))
 
 

@@ -20,10 +20,8 @@ MARGIN = 5
 TRIES = 3
 
 
-def fallback_pod(
-    run: Manifest, pinned: Pinned, attempt: int, settings: Settings, ended: tuple[int, str], *, owned: bool
-) -> Manifest:
-    """Return the pod. Not owned: a deletion of the run leaves it alone.
+def fallback_pod(run: Manifest, pinned: Pinned, attempt: int, settings: Settings, ended: tuple[int, str]) -> Manifest:
+    """Return the pod. Nobody owns it: a foreground deletion of the run, now or later, leaves it alone.
 
     Args:
         run: whose on_exit it runs.
@@ -31,7 +29,6 @@ def fallback_pod(
         attempt: which one of it has ended.
         settings: of the operator.
         ended: the flow's exit code and the reason of its failure, none for success.
-        owned: whether the run owns it.
     """
     runner = _runner(run, pinned, attempt, settings)
     meta, spec = runner["metadata"], runner["spec"]
@@ -47,7 +44,7 @@ def fallback_pod(
         "command": hooks_command("exit"),
         "env": [*hooks["env"], *pods.environment(told)],
     }
-    kept = {key: value for key, value in meta.items() if owned or key != "ownerReferences"}
+    kept = {key: value for key, value in meta.items() if key != "ownerReferences"}
     return {
         **runner,
         "metadata": {
@@ -70,12 +67,11 @@ def _runner(run: Manifest, pinned: Pinned, attempt: int, settings: Settings) -> 
         return runner_pod(run, pinned, attempt, settings)
     job = kubernetes_job(run, pinned, attempt)
     meta, template = job["metadata"], job["spec"]["template"]
-    owned = {"namespace": meta["namespace"], "ownerReferences": meta["ownerReferences"]}
     spec = {key: value for key, value in template["spec"].items() if key != "initContainers"}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {**owned, "finalizers": finalizers.of_pods(pinned)},
+        "metadata": {"namespace": meta["namespace"], "finalizers": finalizers.of_pods(pinned)},
         "spec": {**spec, "restartPolicy": "Never"},
     }
 

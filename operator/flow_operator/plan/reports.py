@@ -60,6 +60,8 @@ def of_flow(message: str | None) -> wire.RunReport:
         report["stages"] = stages
     if _is_number(peak := said.get("peakMemoryBytes")) and 0 < peak < sys.maxsize:
         report["peakMemoryBytes"] = int(peak)
+    if said.get("outOfMemory") is True:
+        report["outOfMemory"] = True
     if workers := _texts(said.get("workersSeen")):
         report["workersSeen"] = workers[:_MOST_WORKERS]
     return report

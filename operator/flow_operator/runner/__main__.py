@@ -6,6 +6,7 @@ PID 1 of a container that is alone.
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
@@ -14,6 +15,8 @@ def main(arguments: list[str]) -> int:
     sys.dont_write_bytecode = True  # the file system is read-only, and not ours
     match arguments:
         case ["run"]:
+            # From PID 1 the kernel keeps a signal that nobody handles yet, unless it is blocked: then it waits.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
             from flow_operator.runner import supervisor
 
             return supervisor.main()

@@ -1,4 +1,4 @@
-"""How much memory the container has used at one time, as the kernel counts it against the limit."""
+"""How much memory the container has used at one time, and whom that cost, as the kernel counts it against the limit."""
 
 # ruff: noqa: PTH123 - pathlib costs start-up, which every run pays
 
@@ -10,6 +10,7 @@ from flow_operator.api import wire
 
 # cgroup v2 (Linux 5.19 and newer), then v1; a container sees its own at the root.
 FILES = ("/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes")
+KILLS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 
 
 def peak() -> int | None:
@@ -21,6 +22,19 @@ def peak() -> int | None:
             with open(each, encoding="ascii") as file:
                 return int(file.read())
         except (OSError, ValueError):
+            continue
+    return None
+
+
+def kills() -> int | None:
+    """How many processes of the container were killed for memory; None where the kernel does not say."""
+    if os.environ.get(wire.HERE_ENV):
+        return None
+    for each in KILLS:
+        try:
+            with open(each, encoding="ascii") as file:
+                return next(int(line.split()[1]) for line in file if line.startswith("oom_kill "))
+        except (OSError, ValueError, StopIteration):
             continue
     return None
 

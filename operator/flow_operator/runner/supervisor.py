@@ -11,10 +11,9 @@ import json
 import os
 import signal
 import sys
-import time
 
 from flow_operator.api import wire
-from flow_operator.runner import hooks
+from flow_operator.runner import hooks, memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,9 +39,6 @@ def main() -> NoReturn:
     os._exit(code)  # there is nothing to tear down, and tearing down takes 5 ms
 
 
-OOM_HEARD = 0.3  # seconds
-
-
 class Supervisor:
     """Owns the flow's process, and the signals meant for it."""
 
@@ -53,33 +49,30 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGALRM, self._kill)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     def run(self, request: RunRequest) -> int:
         """Run the flow in a child; its exit code, or 128 and its signal."""
         sys.stdout.flush()
         sys.stderr.flush()
+        kills = memory.kills()
         # A signal in between would reach our handlers in the child, or find no child to pass it on to.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-        self.child = os.fork()
-        if not self.child:
-            _become_flow(request)
+        if not self.stopped:
+            self.child = os.fork()
+            if not self.child:
+                _become_flow(request)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
-        if self.stopped:
-            self._stop()
+        if not self.child:
+            return _refuse("stopped before the flow could begin", share=request.get("hooks", False))
         code, stopped = self._reap()
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if code == -signal.SIGKILL and not stopped:
-            # The kernel tells the runtime of an out-of-memory kill beside our end: let it be heard first, or the
-            # container's reason is "Error" instead of "OOMKilled" (seen on cgroup v1).
-            time.sleep(OOM_HEARD)
         if stopped and not _has_report():
             killed = code == -signal.SIGKILL
             how = f"did not end within {self.grace:g} s of SIGTERM" if killed else "stopped by SIGTERM"
             _tell(_failed("Stopped", how), share=request.get("hooks", False))
         elif code < 0 and not _has_report():
-            from flow_operator.runner import memory
-
-            _tell(memory.report(), share=False)  # where the kernel's kill has left us to tell it
+            _tell(_killed(code, kills), share=False)  # where the kernel's kill has left us to tell it
         return code if code >= 0 else 128 - code
 
     def _reap(self) -> tuple[int, bool]:
@@ -158,8 +151,8 @@ def _import_for(request: RunRequest) -> None:
             from flow_operator.runner import cluster, scheduler  # noqa: F401
 
 
-def _refuse(message: str) -> int:
-    _tell(_failed("Stopped", message), share=True)
+def _refuse(message: str, *, share: bool = True) -> int:
+    _tell(_failed("Stopped", message), share=share)
     return wire.EXIT_CLOSED
 
 
@@ -171,6 +164,14 @@ def _tell(report: RunReport, *, share: bool) -> None:
     from flow_operator.runner.report import tell
 
     tell(report, share=share)
+
+
+def _killed(code: int, kills: int | None) -> RunReport:
+    """Say what the kernel knows: a runtime hears of a kill for memory beside our end, or later (cgroup v1)."""
+    report, now = memory.report(), memory.kills()
+    if code == -signal.SIGKILL and kills is not None and now is not None and now > kills:
+        report["outOfMemory"] = True
+    return report
 
 
 def _has_report() -> bool:

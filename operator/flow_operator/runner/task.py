@@ -38,8 +38,8 @@ def _run(request: RunRequest) -> int:
     supervisor = Supervisor(request["stopGraceSeconds"])
     if _called("on_start") == "Failed":
         return wire.EXIT_ON_START_FAILED
-    # Stopped meanwhile: the flow does not begin, and what on_start has set up is taken down.
-    code = wire.EXIT_CLOSED if supervisor.stopped else supervisor.run(request)
+    # Stopped meanwhile, the flow does not begin, and what on_start has set up is taken down.
+    code = supervisor.run(request)
     hooks.write(hooks.EXIT_CODE, str(code))
     print(f"flow-operator: the flow ended with exit code {code}: {hooks.read(hooks.REPORT) or 'no report'}", flush=True)
     outcome = hooks.flow_outcome()

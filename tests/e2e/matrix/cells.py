@@ -197,8 +197,8 @@ _FEW = (NONE, BOTH)
 
 # From the beginning of the pod: long enough for a flow to begin while a dozen others do.
 DEADLINE = End(
-    "deadline", "Failed", "DeadlineExceeded", spec={"activeDeadlineSeconds": 30},
-    outlives=38.0, start_fails=("Failed", "DeadlineExceeded"),
+    "deadline", "Failed", "DeadlineExceeded", spec={"activeDeadlineSeconds": 40},
+    outlives=48.0, start_fails=("Failed", "DeadlineExceeded"),
 )  # fmt: skip
 # What a run and its namespace know of: nothing happens to the nodes.
 ENDS = (

@@ -35,7 +35,7 @@ def played(namespace: Namespace, images: dict[str, str]) -> dict[Cell, Played]:
     for each in (BOTH, START_FAILS):
         namespace.apply(each.deployment(storage={"docker": {"baseImage": IMAGE, "imageName": "e2e-bare-flow"}}))
         namespace.wait_ready(each.name)
-    return play(namespace, CELLS, within=90)
+    return play(namespace, CELLS, within=300)
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)

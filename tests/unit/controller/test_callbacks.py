@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from flow_operator.controller.store import key_of
 from tests.support import makers as m
 from tests.support.world import World
 
@@ -172,6 +173,36 @@ async def test_a_deleted_run_goes_when_its_callbacks_are_settled_and_leaves_noth
     assert ("FlowRun", "squares-1") not in world.kube.objects
     left = [each["metadata"]["name"] for each in world.pods() if not each["metadata"].get("deletionTimestamp")]
     assert not [each for each in left if each.endswith("-exit")], "what nobody owns is deleted"
+
+
+async def test_the_pod_of_on_exit_goes_with_its_finished_run_although_nobody_owns_it() -> None:
+    world = a_world()
+    await life(world, dies=True)
+    assert its_exit_pod(world)
+    await world.kube.delete("flow-operator.io/v1alpha1", "FlowRun", "team-a", "squares-1")
+    await world.settle()
+    assert ("FlowRun", "squares-1") not in world.kube.objects
+    assert not [each for each in world.pods() if each["metadata"]["name"].endswith("-exit")]
+
+
+async def test_a_pod_of_on_exit_that_was_made_unheard_is_taken_for_what_it_is() -> None:
+    world = a_world()
+    await world.settle()
+    world.kubelet(m.running)
+    await world.settle()
+    world.kubelet(the_pod_dies)
+    await world.settle()
+    made = its_exit_pod(world)
+    name = ("Pod", made["metadata"]["name"])
+    del world.kube.objects[name]  # the answer to its creation was lost, and the watch is late
+    world.start()
+    world.look()
+    world.kube.objects[name] = made
+    await world.reconciler.reconcile(world.key)
+    assert world.store.get(key_of(made)), "it is known now"
+    await world.settle()
+    assert "diagnosis" not in world.run["status"]
+    assert world.kube.calls.count("create Pod") == 2
 
 
 async def test_on_exit_whose_pod_is_refused_is_tried_again_soon_and_says_why_it_waits() -> None:

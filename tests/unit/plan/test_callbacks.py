@@ -262,7 +262,7 @@ def test_the_fallback_pod_is_the_runner_pod_without_main() -> None:
     _, exit_pod = owed(run, killed(pod))
     assert exit_pod["metadata"]["name"] == pod["metadata"]["name"] + "-exit"
     assert exit_pod["metadata"]["finalizers"] == pod["metadata"]["finalizers"]
-    assert exit_pod["metadata"]["ownerReferences"] == pod["metadata"]["ownerReferences"]
+    assert "ownerReferences" not in exit_pod["metadata"], "a foreground deletion would take it away before it has begun"
     (container,) = exit_pod["spec"]["containers"]
     (hooks,) = [each for each in pod["spec"]["containers"] if each["name"] == "flow-hooks"]
     assert container["command"][-1] == "exit"
@@ -377,14 +377,6 @@ def test_a_deleted_run_is_stopped_and_let_go_when_its_callbacks_are_settled() ->
     assert [each.kind for each in decide(run, seen(done), 8).release] == ["Pod", "FlowRun"]
 
 
-def test_a_deleted_run_whose_pod_could_not_has_on_exit_in_a_pod_that_it_does_not_own() -> None:
-    run, pod = running()
-    run = deleted(run)
-    plan = decide(run, seen(killed(deleted(pod))), 8)
-    (made,) = plan.create
-    assert "ownerReferences" not in made["metadata"], "a foreground deletion would take it away"
-
-
 def test_nothing_is_waited_for_in_a_namespace_that_is_being_terminated() -> None:
     run, pod = running()
     run, pod = deleted(run), killed(deleted(pod))
@@ -413,7 +405,7 @@ def test_on_exit_of_a_jobs_pod_has_what_that_pod_had() -> None:
     job = {"kubernetesJob": {"jobSpec": spec}}
     plan = decide(m.a_run(), ObservedRun(deployment=m.a_ready_deployment(callbacks=("on_exit",), environment=job)))
     run = m.with_status(m.a_run(), plan.status)
-    pod = fallback_pod(run, pinned.read(run["status"]), 1, m.settings(), (1, "FlowRaised"), owned=True)
+    pod = fallback_pod(run, pinned.read(run["status"]), 1, m.settings(), (1, "FlowRaised"))
     assert [each["name"] for each in pod["spec"]["containers"]] == ["flow-hooks"]
     assert pod["spec"]["nodeName"] == "n1"
     mounted = {each["name"] for each in pod["spec"]["containers"][0]["volumeMounts"]}

@@ -85,6 +85,14 @@ def test_out_of_memory_names_limit_and_peak(message: str, told: str) -> None:
     assert (found.reason, found.message.endswith(told)) == ("OutOfMemory", True)
 
 
+@pytest.mark.parametrize(("counted", "reason"), [(True, "OutOfMemory"), (False, "Killed"), ("yes", "Killed")])
+def test_the_kernels_count_is_believed_where_the_runtime_has_not_heard_of_it(counted: object, reason: str) -> None:
+    message = json.dumps({"peakMemoryBytes": 100_663_296, "outOfMemory": counted})
+    found = diagnosis.killed(POD, "main", {"reason": "Error", "exitCode": 137, "message": message})
+    assert found.reason == reason
+    assert ("limit of 96Mi (at its peak it had 96.0Mi)." in found.message) == (counted is True)
+
+
 def test_what_a_kubelet_waits_for_is_named_as_far_as_the_pod_shows_it() -> None:
     stuck = m.waiting(m.scheduled(POD), "ContainerCreating")
     found = diagnosis.not_started(stuck)
@@ -109,6 +117,20 @@ def test_a_refusal_has_the_remedy_of_who_refuses(words: str, remedy: str) -> Non
     assert found.reason == "PodRefused"
     assert words in found.message
     assert remedy in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("deleted", "reason", "told"),
+    [
+        (None, "", "RefusedByNode"),
+        (m.at(1), "", "RunnerDeleted"),
+        (m.at(1), "OutOfcpu", "RefusedByNode"),
+    ],
+)
+def test_a_pod_that_failed_before_it_began(deleted: str | None, reason: str, told: str) -> None:
+    pod = m.scheduled({**POD, "metadata": {**POD["metadata"], **({"deletionTimestamp": deleted} if deleted else {})}})
+    pod["status"] = {"phase": "Failed", **({"reason": reason} if reason else {})}
+    assert diagnosis.killed(pod, "main", {}).reason == told
 
 
 def test_a_kubelets_words_end_a_sentence_once() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from flow_operator.api import wire
+
 from .conftest import Pod, ended, eventually
 
 
@@ -102,6 +104,25 @@ def test_sigterm_lets_the_flow_clean_up(pod: Pod) -> None:
     assert pod.events() == ["flow", "cleaned"]
 
 
+EARLY = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "flow_operator.runner.supervisor":
+            os.kill(os.getpid(), signal.SIGTERM)
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def test_sigterm_before_anything_of_ours_is_there_is_heard(pod: Pod) -> None:
+    (pod.home / "sitecustomize.py").write_text(EARLY)
+    pod.env["PYTHONPATH"] = os.pathsep.join((str(pod.home), pod.environment("main")["PYTHONPATH"]))
+    pod.flow("def main():\n  event('flow')\n  time.sleep(30)\n  event('end')")
+    assert ended(pod.main()) == wire.EXIT_CLOSED
+    assert pod.message()["reason"] == "Stopped"
+    assert not pod.events()
+
+
 def test_sigkill_after_the_grace_period(pod: Pod) -> None:
     pod.flow("def main():\n  signal.signal(signal.SIGTERM, signal.SIG_IGN)\n  event('flow')\n  time.sleep(30)")
     pod.request["stopGraceSeconds"] = 0.1
@@ -118,7 +139,7 @@ def test_sigterm_after_the_flow_was_killed_by_somebody_else_changes_nothing(pod:
     process = pod.main()
     eventually(lambda: bool(pod.events()))
     child = int(pod.events()[0].partition("-")[2])
-    eventually(lambda: not Path(f"/proc/{child}").exists())  # reaped, and the kernel's word is waited for
+    eventually(lambda: not Path(f"/proc/{child}").exists())  # reaped
     process.send_signal(signal.SIGTERM)
     assert ended(process) == 137
     assert set(pod.message() or {}) <= {"peakMemoryBytes"}
