@@ -148,7 +148,8 @@ GROUPS = tuple(dict.fromkeys(row.group for row in ROWS))
 def trials_of(groups: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of the trials that the rows of some groups need."""
     rows = [row for row in ROWS if row.group in groups]
-    return tuple(dict.fromkeys(name for row in rows for name in (row.peer, row.ours) if name))
+    named = [name for row in rows for name in (row.peer, row.ours, *(row.more if isinstance(row, Tail) else ()))]
+    return tuple(dict.fromkeys(name for name in named if name))
 
 
 @dataclass(frozen=True)
