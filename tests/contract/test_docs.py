@@ -349,7 +349,7 @@ def test_the_table_of_callbacks_is_true(row: Row) -> None:
     told = decided(begun, ObservedRun(runner=pod, runners=(pod,)))
     if elsewhere:
         assert told["status"]["phase"] == "Finishing"
-        fallback = m.scheduled(fallback_pod(begun, pinned.read(begun["status"]), 1, m.settings(), (0, ""), owned=True))
+        fallback = m.scheduled(fallback_pod(begun, pinned.read(begun["status"]), 1, m.settings(), (0, "")))
         fallback = ended_with(fallback, {} if state == "Lost" else {"on_exit": state})
         told = decided(told, ObservedRun(runner=pod, runners=(pod,), fallback=fallback, fallbacks=(fallback,)), 9)
     verdict = next(each for each in told["status"]["conditions"] if each["type"] == words.SUCCEEDED)
