@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..api.flow_deployment import DaskKubernetesEnvironment, Diagnosis
+    from ..api.wire import FlowError
     from .types import Manifest, ObservedRun
 
 # A DaskCluster that nobody has touched for this long has no controller.
 CONTROLLER_PATIENCE = 15.0
+# What a flow gets whose task has taken a few workers down: distributed does not know why.
+KILLED_WORKER = "KilledWorker"
 
 
 def _role(manifest: Manifest) -> str:
@@ -55,6 +58,13 @@ def broken(seen: ObservedRun) -> Diagnosis | None:
     return diagnosis.crash_loop(schedulers(seen), "scheduler", "SchedulerCrashLoop") or diagnosis.crash_loop(
         workers(seen), "worker", "WorkerCrashLoop"
     )
+
+
+def behind(error: FlowError, seen: ObservedRun) -> Diagnosis | None:
+    """Return what is behind an error that Dask has raised in the flow, where the pods of its workers show it."""
+    if not error.get("type", "").endswith(KILLED_WORKER):
+        return None
+    return diagnosis.killed_for_memory(workers(seen), "worker")
 
 
 def waiting(seen: ObservedRun, now: datetime) -> Diagnosis | None:

@@ -304,12 +304,7 @@ def crash_loop(pods: Iterable[Manifest], role: str, reason: str) -> Diagnosis | 
             if end is not None and seconds_since(last.get("startedAt"), end) >= LONG_LIFE:
                 continue
             if _killed_for_memory(pod, name, last):
-                return diagnosis(
-                    "OutOfMemory",
-                    f"The Dask {role} {pod['metadata']['name']} was killed {whole['restartCount']} times: it needed "
-                    f"more than its memory limit of {memory_limit(pod, name)}.",
-                    f"Raise the memory limit in spec.environment.daskKubernetes.{role}Spec, or use smaller partitions.",
-                )
+                return _too_little_memory(pod, role, name, whole["restartCount"])
             said = (last.get("message") or "").strip().splitlines()
             return diagnosis(
                 reason,
@@ -319,6 +314,26 @@ def crash_loop(pods: Iterable[Manifest], role: str, reason: str) -> Diagnosis | 
                 "and that the image contains dask and distributed.",
             )
     return None
+
+
+def killed_for_memory(pods: Iterable[Manifest], role: str) -> Diagnosis | None:
+    """Return which pod of a role was killed for memory when it last ended, or None."""
+    for pod in pods:
+        for name, state, whole in container_states(pod):
+            last = (whole.get("lastState") or {}).get("terminated") or state.get("terminated") or {}
+            if _killed_for_memory(pod, name, last):
+                return _too_little_memory(pod, role, name, whole.get("restartCount", 0))
+    return None
+
+
+def _too_little_memory(pod: Manifest, role: str, container: str, restarts: int) -> Diagnosis:
+    often = f" {restarts} times" if restarts > 1 else ""
+    return diagnosis(
+        "OutOfMemory",
+        f"The Dask {role} {pod['metadata']['name']} was killed{often}: it needed more than its memory limit of "
+        f"{memory_limit(pod, container)}.",
+        f"Raise the memory limit in spec.environment.daskKubernetes.{role}Spec, or use smaller partitions.",
+    )
 
 
 def _killed_for_memory(pod: Manifest, name: str, last: Manifest) -> bool:

@@ -447,6 +447,8 @@ def it_has_ended(case: Case) -> bool:
     why = verdict.failure(pod, ended, report, hooks or [], declared=case.pinned.callbacks)
     if why is None:
         return attempts.succeeded(case)
+    if why.reason == "FlowRaised":
+        why = dask_health.behind(report.get("error", {}), case.seen) or why
     if case.seen.job and kubernetes_job.is_late(case.seen.job):
         why = kubernetes_job.failure(case.seen.job)
     if (wish := case.wish) and (case.seen.runner_gone or ends.dying(pod)):  # it was stopped for that

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -298,6 +299,33 @@ def test_a_worker_that_crash_loops_ends_the_run(said: Manifest, container: Manif
     story.decide()
     assert story.status["ending"]["reason"] == reason
     assert "workerSpec" in story.status["ending"]["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("error", "last", "reason"),
+    [
+        ("distributed.scheduler.KilledWorker", {"exitCode": 137, "reason": "OOMKilled"}, "OutOfMemory"),
+        ("distributed.scheduler.KilledWorker", {"exitCode": 1, "reason": "Error"}, "FlowRaised"),
+        ("ValueError", {"exitCode": 137, "reason": "OOMKilled"}, "FlowRaised"),
+    ],
+)
+def test_a_task_that_dask_gives_up_because_its_workers_are_killed_for_memory(
+    error: str, last: Manifest, reason: str
+) -> None:
+    story = running_story(0)
+    states = [{"name": "worker", "restartCount": 1, "state": {"running": {}}, "lastState": {"terminated": last}}]
+    spec = {"containers": [{"name": "worker", **LIMITED}]}
+    story.worker(0, {"spec": spec, "status": {"phase": "Running", "containerStatuses": states}})
+    said = {"state": "Failed", "reason": "FlowRaised", "error": {"type": error, "message": "m"}}
+    assert story.seen.runner is not None
+    done = m.ended(story.seen.runner, code=1, message=json.dumps(said))
+    story.seen = replace(story.seen, runner=done, runners=(done,))
+    story.decide()
+    told = story.status["diagnosis"]
+    assert told["reason"] == reason
+    assert ("w0 was killed: it needed more than its memory limit of 256Mi." in told["message"]) == (
+        reason != "FlowRaised"
+    )
 
 
 def test_a_worker_that_was_lost_now_and_then_over_hours_is_no_loop() -> None:
