@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # A DaskCluster that nobody has touched for this long has no controller.
 CONTROLLER_PATIENCE = 15.0
 # What a flow gets whose task has taken a few workers down: distributed does not know why.
-KILLED_WORKER = "KilledWorker"
+KILLED_WORKER = "distributed.scheduler.KilledWorker"
 
 
 def _role(manifest: Manifest) -> str:
@@ -62,7 +62,7 @@ def broken(seen: ObservedRun) -> Diagnosis | None:
 
 def behind(error: FlowError, seen: ObservedRun) -> Diagnosis | None:
     """Return what is behind an error that Dask has raised in the flow, where the pods of its workers show it."""
-    if not error.get("type", "").endswith(KILLED_WORKER):
+    if error.get("type") != KILLED_WORKER:
         return None
     return diagnosis.killed_for_memory(workers(seen), "worker")
 
