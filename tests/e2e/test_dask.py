@@ -108,18 +108,17 @@ def environment(least: int, most: int, *, provider: str | None = None, **contain
 
 
 UNBLOCKED = "DASK_DISTRIBUTED__SCHEDULER__BLOCKED_HANDLERS"  # a flow of these has its scheduler end itself
-# Else distributed gives the task up at the fourth death, about when the operator gives up the workers at the third.
-MANY_DEATHS = "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES"
+# By default distributed gives a task up at the fourth death, about when the operator gives up the workers at the third.
+DEATHS = "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES"
 NO_LICENCE = ["python3", "-c", "import sys; sys.exit('no licence')"]
+LITTLE = environment(1, 1, resources={**SMALL, "limits": {"memory": "256Mi"}})
 DEPLOYMENTS = {
     "load": environment(1, 3),
     "from-none": environment(0, 1),
     "fixed": {**environment(1, 1), "runner": {"env": [{"name": UNBLOCKED, "value": "[]"}]}},
     "crashing": environment(1, 1, command=NO_LICENCE),
-    "greedy": {
-        **environment(1, 1, resources={**SMALL, "limits": {"memory": "256Mi"}}),
-        "runner": {"env": [{"name": MANY_DEATHS, "value": "20"}]},
-    },
+    "greedy": {**LITTLE, "runner": {"env": [{"name": DEATHS, "value": "20"}]}},
+    "given-up": {**LITTLE, "runner": {"env": [{"name": DEATHS, "value": "1"}]}},
     "cluster": environment(1, 1, provider="DaskCluster"),
 }
 RUNS = {
@@ -129,6 +128,7 @@ RUNS = {
     "lost-scheduler": ("fixed", {"what": "lose the scheduler"}),
     "crashing": ("crashing", {}),
     "greedy": ("greedy", {"what": "need memory"}),
+    "given-up": ("given-up", {"what": "need memory"}),
     "cluster": ("cluster", {"what": "hold", "count": 12}),
 }
 
@@ -222,8 +222,9 @@ def test_a_cluster_whose_workers_crash_ends_with_a_reason(namespace: Namespace) 
     assert "no licence" in done["status"]["diagnosis"]["message"]
 
 
-def test_workers_that_need_more_memory_than_they_may_are_named(namespace: Namespace) -> None:
-    done = namespace.wait_run("greedy", within=120)
+@pytest.mark.parametrize("by", ["greedy", "given-up"], ids=["the operator gives up", "Dask gives up"])
+def test_workers_that_need_more_memory_than_they_may_are_named(namespace: Namespace, by: str) -> None:
+    done = namespace.wait_run(by, within=120)
     assert reason(done, "Succeeded") == "OutOfMemory", done["status"]
     assert "256Mi" in done["status"]["diagnosis"]["message"]
     assert "workerSpec" in done["status"]["diagnosis"]["remedy"]
