@@ -66,13 +66,15 @@ def test_nothing_is_left_when_the_dask_controller_is_gone(namespace: Namespace, 
     ours = {"metadata": {"finalizers": [*cluster["metadata"]["finalizers"], AUDIT]}}
     patch = ("-n", namespace.name, "patch", "daskcluster", cluster["metadata"]["name"], "--type=merge", "-p")
     kubectl(*patch, json.dumps(ours))
-    namespace.delete("flowrun", "orphan")
-    eventually(
-        lambda: [each["metadata"]["finalizers"] for each in namespace.list("daskclusters", ORPHAN)],
-        lambda seen: seen == [[AUDIT]],
-        FINALIZER_PATIENCE + 15,
-        "it is held by somebody else only",
-    )
-    kubectl(*patch, '{"metadata":{"finalizers":null}}')
+    try:
+        namespace.delete("flowrun", "orphan")
+        eventually(
+            lambda: [each["metadata"]["finalizers"] for each in namespace.list("daskclusters", ORPHAN)],
+            lambda seen: seen == [[AUDIT]],
+            FINALIZER_PATIENCE + 15,
+            "it is held by somebody else only",
+        )
+    finally:
+        kubectl(*patch, '{"metadata":{"finalizers":null}}')
     # Its autoscaler, which is its child, is deleted only now.
     namespace.wait_gone(ORPHAN, within=FINALIZER_PATIENCE + 15)
