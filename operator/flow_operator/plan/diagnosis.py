@@ -320,8 +320,9 @@ def killed_for_memory(pods: Iterable[Manifest], role: str) -> Diagnosis | None:
     """Return which pod of a role was killed for memory when it last ended, or None."""
     for pod in pods:
         for name, state, whole in container_states(pod):
-            last = (whole.get("lastState") or {}).get("terminated") or state.get("terminated") or {}
-            if _killed_for_memory(pod, name, last):
+            now, last = ((each or {}).get("terminated") or {} for each in (state, whole.get("lastState")))
+            # One that was let go, and did not end in its grace period, was killed too, and begins no more.
+            if now.get("reason") == "OOMKilled" or _killed_for_memory(pod, name, last):
                 return _too_little_memory(pod, role, name, whole.get("restartCount", 0))
     return None
 

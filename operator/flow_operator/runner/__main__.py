@@ -10,17 +10,22 @@ import signal
 import sys
 
 
+def _hold_sigterm() -> None:
+    """Have it wait until somebody handles it: the kernel discards what PID 1 neither handles nor blocks."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
 def main(arguments: list[str]) -> int:
     """Do one of them; the exit code."""
     sys.dont_write_bytecode = True  # the file system is read-only, and not ours
     match arguments:
         case ["run"]:
-            # From PID 1 the kernel keeps a signal that nobody handles yet, unless it is blocked: then it waits.
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            _hold_sigterm()
             from flow_operator.runner import supervisor
 
             return supervisor.main()
         case ["task"]:
+            _hold_sigterm()
             from flow_operator.runner import task
 
             return task.main()

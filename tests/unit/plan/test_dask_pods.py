@@ -301,19 +301,26 @@ def test_a_worker_that_crash_loops_ends_the_run(said: Manifest, container: Manif
     assert "workerSpec" in story.status["ending"]["remedy"]
 
 
+KILLED = "distributed.scheduler.KilledWorker"
+OOM, KILL, CRASH = {"exitCode": 137, "reason": "OOMKilled"}, {"exitCode": 137, "reason": "Error"}, {"exitCode": 1}
+
+
 @pytest.mark.parametrize(
-    ("error", "last", "reason"),
+    ("error", "state", "last", "reason"),
     [
-        ("distributed.scheduler.KilledWorker", {"exitCode": 137, "reason": "OOMKilled"}, "OutOfMemory"),
-        ("distributed.scheduler.KilledWorker", {"exitCode": 1, "reason": "Error"}, "FlowRaised"),
-        ("ValueError", {"exitCode": 137, "reason": "OOMKilled"}, "FlowRaised"),
+        (KILLED, {"running": {}}, {"terminated": OOM}, "OutOfMemory"),
+        (KILLED, {"running": {}}, {"terminated": KILL}, "OutOfMemory"),  # the runtime missed the kernel's word
+        (KILLED, {"terminated": OOM}, {}, "OutOfMemory"),
+        (KILLED, {"running": {}}, {"terminated": CRASH}, "FlowRaised"),
+        (KILLED, {"terminated": KILL}, {}, "FlowRaised"),  # it was let go
+        ("ValueError", {"running": {}}, {"terminated": OOM}, "FlowRaised"),
     ],
 )
 def test_a_task_that_dask_gives_up_because_its_workers_are_killed_for_memory(
-    error: str, last: Manifest, reason: str
+    error: str, state: Manifest, last: Manifest, reason: str
 ) -> None:
     story = running_story(0)
-    states = [{"name": "worker", "restartCount": 1, "state": {"running": {}}, "lastState": {"terminated": last}}]
+    states = [{"name": "worker", "restartCount": 1 if last else 0, "state": state, "lastState": last}]
     spec = {"containers": [{"name": "worker", **LIMITED}]}
     story.worker(0, {"spec": spec, "status": {"phase": "Running", "containerStatuses": states}})
     said = {"state": "Failed", "reason": "FlowRaised", "error": {"type": error, "message": "m"}}

@@ -108,18 +108,22 @@ EARLY = """
 import os, signal, sys
 class Finder:
     def find_spec(self, name, *_):
-        if name == "flow_operator.runner.supervisor":
+        if name == f"flow_operator.runner.{FIRST}":
             os.kill(os.getpid(), signal.SIGTERM)
 sys.meta_path.insert(0, Finder())
 """
 
 
-def test_sigterm_before_anything_of_ours_is_there_is_heard(pod: Pod) -> None:
-    (pod.home / "sitecustomize.py").write_text(EARLY)
+@pytest.mark.parametrize(("command", "first"), [("run", "supervisor"), ("task", "task")])
+def test_sigterm_before_anything_of_ours_is_there_is_heard(pod: Pod, command: str, first: str) -> None:
+    (pod.home / "sitecustomize.py").write_text(f"FIRST = {first!r}{EARLY}")
     pod.env["PYTHONPATH"] = os.pathsep.join((str(pod.home), pod.environment("main")["PYTHONPATH"]))
     pod.flow("def main():\n  event('flow')\n  time.sleep(30)\n  event('end')")
-    assert ended(pod.main()) == wire.EXIT_CLOSED
-    assert pod.message()["reason"] == "Stopped"
+    process = pod.start("main", "-P", "-m", "flow_operator.runner", command)
+    assert ended(process) == wire.EXIT_CLOSED
+    assert process.stdout is not None
+    assert command == "task" or pod.message()["reason"] == "Stopped"
+    assert ('"reason":"Stopped"' in process.stdout.read()) == (command == "task"), "a task has its log only"
     assert not pod.events()
 
 
