@@ -21,6 +21,7 @@ from flow_operator.api.crds import FLOW_DEPLOYMENT, FLOW_RUN, KINDS, Kind, struc
 from flow_operator.api.flow_deployment import DEFAULT_CALLBACK_TIMEOUT, DEFAULT_STOP_GRACE, Environment
 from flow_operator.api.labels import API_VERSION
 from flow_operator.controller import http
+from flow_operator.deploy import waiting
 from flow_operator.images.errors import BuildError
 from flow_operator.plan import clean_up, dask_health, healing, pinned, retries
 from flow_operator.plan import deployment as deployment_plan
@@ -401,6 +402,7 @@ def test_the_times_of_callbacks_are_those_of_the_code() -> None:
         ("flowdeployment.md", f"after {healing.SOON:.0f} s, 20 s, and so on up to every 5 minutes"),
         ("flowdeployment.md", f"after {healing.LATER:.0f} s, 60 s, and so on up to every 10 minutes"),
         ("dask.md", f"does, {clean_up.FINALIZER_PATIENCE:.0f} s after the deletion"),
+        ("deploy.md", f"after a minute where it may pass by itself (`{'`, `'.join(sorted(waiting.PASSING))}`)"),
         ("status.md", f"acted on the DaskCluster for {dask_health.CONTROLLER_PATIENCE:.0f} s"),
         ("operations.md", f"missing news for more than {http.WATCH_LIMIT:.0f} s"),
         ("operations.md", f"has waited for more than {http.QUEUE_LIMIT:.0f} s"),

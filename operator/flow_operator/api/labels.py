@@ -24,7 +24,8 @@ PROJECT_NAME = f"{GROUP}/project-name"  # annotation of the Namespace: the name 
 # Finalizers. Their prefix is ours alone: whoever takes ours off, takes off what begins with it.
 VERDICT = f"{GROUP}/verdict"  # of a pod: what it has to say is not in status yet
 CALLBACKS = f"{GROUP}/callbacks"  # of a FlowRun: its callbacks have not been settled
-KOPF = "kopf.zalando.org/KopfFinalizerMarker"  # of dask-kubernetes, on what it has timers for
+# Not ours: dask-kubernetes has it on what it has timers for.
+KOPF = "kopf.zalando.org/KopfFinalizerMarker"
 
 # Values of COMPONENT.
 RUNNER = "runner"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ async def until_ready(api: Api, applied: Manifest, patience: float, tell: Progre
     seen = applied
     told = ""
     clock = asyncio.get_running_loop().time
-    end, passing = clock() + patience, None
+    end, passed = clock() + patience, math.inf
     try:
         async with asyncio.timeout_at(end) as limit, aclosing(_versions(api, applied)) as versions:
             async for seen in versions:
@@ -50,9 +51,9 @@ async def until_ready(api: Api, applied: Manifest, patience: float, tell: Progre
                 why = _stalled(seen, applied)
                 if why and why.reason not in PASSING:
                     raise why
-                if why and passing is None:
-                    passing = clock()
-                limit.reschedule(end if why is None or passing is None else min(end, passing + PASSES))
+                if why:
+                    passed = min(passed, clock() + PASSES)
+                limit.reschedule(min(end, passed) if why else end)
     except TimeoutError:
         pass
     raise _stalled(seen, applied) or _not_in_time(seen, applied, patience)

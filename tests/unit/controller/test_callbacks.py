@@ -19,6 +19,15 @@ def a_world() -> World:
     return World(m.a_run(), m.a_ready_deployment(callbacks=("on_start", "on_exit")))
 
 
+async def a_running_world() -> World:
+    """Return a world whose run has begun."""
+    world = a_world()
+    await world.settle()
+    world.kubelet(m.running)
+    await world.settle()
+    return world
+
+
 def both_end(pod: Manifest) -> Manifest:
     """Return the runner pod of a flow that succeeded, its callbacks too."""
     done = m.ended(pod, message=json.dumps({"state": "Succeeded", "result": 285}))
@@ -28,10 +37,7 @@ def both_end(pod: Manifest) -> Manifest:
 
 
 async def test_what_a_pod_has_said_is_read_although_it_was_deleted_while_no_operator_ran() -> None:
-    world = a_world()
-    await world.settle()
-    world.kubelet(m.running)
-    await world.settle()
+    world = await a_running_world()
     world.kubelet(both_end)
     (pod,) = world.pods()
     await world.kube.delete("v1", "Pod", "team-a", pod["metadata"]["name"])
@@ -155,10 +161,7 @@ async def test_a_crash_after_any_write_changes_nothing_about_the_end_of_a_run_wi
 
 @pytest.mark.parametrize("dies", [False, True])
 async def test_a_deleted_run_goes_when_its_callbacks_are_settled_and_leaves_nothing(dies: bool) -> None:
-    world = a_world()
-    await world.settle()
-    world.kubelet(m.running)
-    await world.settle()
+    world = await a_running_world()
     await world.kube.delete("flow-operator.io/v1alpha1", "FlowRun", "team-a", "squares-1")
     await world.settle()
     (pod,) = world.pods()
@@ -186,10 +189,7 @@ async def test_the_pod_of_on_exit_goes_with_its_finished_run_although_nobody_own
 
 
 async def test_a_pod_of_on_exit_that_was_made_unheard_is_taken_for_what_it_is() -> None:
-    world = a_world()
-    await world.settle()
-    world.kubelet(m.running)
-    await world.settle()
+    world = await a_running_world()
     world.kubelet(the_pod_dies)
     await world.settle()
     made = its_exit_pod(world)
@@ -206,10 +206,7 @@ async def test_a_pod_of_on_exit_that_was_made_unheard_is_taken_for_what_it_is() 
 
 
 async def test_on_exit_whose_pod_is_refused_is_tried_again_soon_and_says_why_it_waits() -> None:
-    world = a_world()
-    await world.settle()
-    world.kubelet(m.running)
-    await world.settle()
+    world = await a_running_world()
     world.kubelet(the_pod_dies)
     world.kube.refuse["Pod"] = 'pods "x" is forbidden: exceeded quota: small'
     for _ in range(3):
@@ -228,10 +225,7 @@ async def test_on_exit_whose_pod_is_refused_is_tried_again_soon_and_says_why_it_
 
 async def a_deleted_run_that_waits_for_on_exit(refused: str = "") -> World:
     """Return a world whose run was deleted 10 s after its beginning, and whose pod then died as a whole."""
-    world = a_world()
-    await world.settle()
-    world.kubelet(m.running)
-    await world.settle()
+    world = await a_running_world()
     world.kube.grace_ends = m.at(10)
     await world.kube.delete("flow-operator.io/v1alpha1", "FlowRun", "team-a", "squares-1")
     await world.settle()
